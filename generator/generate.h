@@ -1,0 +1,42 @@
+#pragma once
+
+#include <array>
+#include <cstddef>
+#include <stdexcept>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "flashmask/kernel_descriptor.h"
+#include "flashmask/tile_config.h"
+
+namespace flashmask::generator {
+
+/// A descriptor or configuration that breaks a rule; `rules()` lists every one.
+class InvalidRequest : public std::invalid_argument {
+ public:
+  explicit InvalidRequest(std::vector<std::string> rules);
+  const std::vector<std::string>& rules() const { return rules_; }
+
+ private:
+  std::vector<std::string> rules_;
+};
+
+/// A specialised kernel as text, and what a launch of it needs.
+struct KernelSource {
+  std::string text;         ///< one translation unit without any #include; plain nvcc compiles it
+  std::string entry;        ///< the name of its extern "C" __global__ function
+  int threads = 0;          ///< per CTA
+  int shared_bytes = 0;     ///< dynamic shared memory per CTA
+  KernelDescriptor descriptor;
+  TileConfig config;
+  /// The parts of `text` in order, as the cache key takes them: the SHA-256 (hex) of each embedded template, known since
+  /// the build, and the generated text itself. Equal parts mean equal text.
+  std::vector<std::string_view> template_digests;
+  std::string generated;
+};
+
+/// Emits the text. Pure: equal input gives equal bytes. Throws InvalidRequest.
+KernelSource generate(const KernelDescriptor& descriptor, const TileConfig& config);
+
+}  // namespace flashmask::generator

@@ -1,0 +1,37 @@
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "flashmask/export.h"
+#include "flashmask/kernel_descriptor.h"
+
+namespace flashmask {
+
+/// How a kernel cuts its work: chosen by a heuristic or a tuner, never by correctness.
+struct TileConfig {
+  int tile_q = 0;  ///< query rows per CTA: a multiple of 16 * warps
+  int tile_k = 0;  ///< key columns per step: a multiple of 16
+  int warps = 0;   ///< warps per CTA: 1 to 8
+  int stages = 0;  ///< buffers of the K ring and of the V ring: 2 to 4
+  bool query_in_registers = false;  ///< keep Q's fragments in registers instead of reading them again at every step
+
+  friend bool operator==(const TileConfig&, const TileConfig&) = default;
+};
+
+/// What a configuration needs of an SM, by the model of the generator (registers are an estimate).
+struct ResourceEstimate {
+  int registers_per_thread = 0;
+  int shared_bytes = 0;     ///< dynamic shared memory per CTA
+  int ctas_per_sm = 0;      ///< by shared memory, registers and warps; 0: it does not fit
+};
+
+/// Every rule that the configuration breaks for this descriptor (shape rules and the limits of its target).
+FLASHMASK_API std::vector<std::string> broken_rules(const KernelDescriptor& descriptor, const TileConfig& config);
+/// The default configuration of a legal descriptor. Every legal descriptor has one.
+FLASHMASK_API TileConfig default_tile_config(const KernelDescriptor& descriptor);
+FLASHMASK_API ResourceEstimate estimate_resources(const KernelDescriptor& descriptor, const TileConfig& config);
+/// e.g. "128x64 w4 s2".
+FLASHMASK_API std::string to_string(const TileConfig& config);
+
+}  // namespace flashmask

@@ -1,0 +1,192 @@
+#pragma once
+
+#include <chrono>
+#include <cstddef>
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "flashmask/device.h"
+#include "flashmask/error.h"
+#include "flashmask/export.h"
+#include "flashmask/kernel_descriptor.h"
+#include "flashmask/tile_config.h"
+
+namespace flashmask {
+
+/// A [batch, seqlen, heads, head_dim] tensor on the device. Strides count elements; the head_dim elements of a row are
+/// contiguous, and every row starts at a multiple of 16 bytes (the pointer and each stride whose extent is > 1).
+struct TensorView {
+  DevicePointer data = 0;
+  std::int64_t stride_batch = 0;
+  std::int64_t stride_seqlen = 0;
+  std::int64_t stride_head = 0;
+
+  /// The strides of a packed tensor.
+  static TensorView contiguous(DevicePointer data, std::int64_t seqlen, std::int64_t heads, std::int64_t head_dim) {
+    return {data, seqlen * heads * head_dim, heads * head_dim, head_dim};
+  }
+};
+
+/// Arguments of one forward launch. Nothing here changes the code.
+struct ForwardLaunch {
+  int batch = 0;
+  int seqlen_q = 0;
+  int seqlen_k = 0;
+  int num_heads_q = 0;    ///< a multiple of num_heads_kv
+  int num_heads_kv = 0;
+  int num_heads_mask = 1; ///< 1, num_heads_kv or num_heads_q; only for forms with vectors
+  TensorView query;       ///< [batch, seqlen_q, num_heads_q, head_dim_qk]
+  TensorView key;         ///< [batch, seqlen_k, num_heads_kv, head_dim_qk]
+  TensorView value;       ///< [batch, seqlen_k, num_heads_kv, head_dim_v]
+  TensorView output;      ///< [batch, seqlen_q, num_heads_q, head_dim_v]; rows that see no key become 0
+  DevicePointer lse = 0;  ///< float32 [batch, num_heads_q, seqlen_q], natural log, scale included; -inf for rows that see
+                          ///< no key; 0: not wanted
+  DevicePointer startend_row_indices = 0;  ///< int32 [batch, num_heads_mask, seqlen_k, vectors_per_column], contiguous
+  float softmax_scale = 0;                 ///< finite and > 0
+  int window_left = -1;                    ///< keys to the left that a query sees; -1: all (kWindow only)
+  int window_right = -1;
+};
+
+/// Every rule that the launch breaks for this descriptor. Empty if legal.
+FLASHMASK_API std::vector<std::string> broken_rules(const KernelDescriptor& descriptor, const ForwardLaunch& launch);
+
+/// What is known of the problems to come; it only helps to choose a TileConfig.
+struct ProblemHint {
+  int seqlen_q = 0;  ///< 0: unknown
+  int seqlen_k = 0;
+  int heads = 0;     ///< batch * num_heads_q
+};
+
+struct RequestOptions {
+  ProblemHint hint;
+  std::optional<TileConfig> config;  ///< instead of the default; an illegal one is refused
+};
+
+enum class KernelOrigin { kMemory, kDisk, kCompiled };
+FLASHMASK_API std::string_view to_string(KernelOrigin origin);
+
+/// What the compiler said of a kernel.
+struct KernelResources {
+  int registers = 0;
+  int spill_store_bytes = 0;
+  int spill_load_bytes = 0;
+  int static_shared_bytes = 0;
+  int dynamic_shared_bytes = 0;
+  int stack_bytes = 0;
+};
+
+/// A kernel ready to be launched: immutable, shared, thread-safe.
+class FLASHMASK_API Kernel {
+ public:
+  virtual ~Kernel();
+  virtual const KernelDescriptor& descriptor() const = 0;
+  virtual const TileConfig& config() const = 0;
+  virtual const KernelResources& resources() const = 0;
+  /// Where this kernel came from when it was first requested in this process.
+  virtual KernelOrigin origin() const = 0;
+  /// Name of the cache entry: the hex digest.
+  virtual const std::string& digest() const = 0;
+  /// Bytes of device memory that a launch needs beside its arguments; pass it to launch().
+  virtual std::size_t workspace_size(const ForwardLaunch& arguments) const = 0;
+  /// Enqueues the kernel. Allocates nothing, compiles nothing, takes no lock; capturable in a CUDA graph.
+  /// `workspace` may be 0 where workspace_size() is 0. Throws Error{kInvalidArgument}, listing every broken rule.
+  virtual void launch(const ForwardLaunch& arguments, Stream stream = nullptr, DevicePointer workspace = 0) const = 0;
+};
+
+/// A kernel as files: what `inspect` and `compile` show. No device is needed.
+struct CompiledKernel {
+  KernelDescriptor descriptor;
+  TileConfig config;
+  std::string digest;
+  std::string entry;
+  std::string source;
+  std::string ptx;
+  std::vector<std::byte> cubin;
+  std::string log;        ///< of ptxas
+  std::string toolchain;  ///< e.g. "nvrtc 13.0.88"
+  KernelResources resources;
+  KernelOrigin origin = KernelOrigin::kCompiled;
+  double compile_seconds = 0;  ///< of the compilation that made it, even when it came from the cache
+};
+
+/// Counters since the runtime was made. Times are in seconds, summed over threads.
+struct RuntimeCounters {
+  std::uint64_t requests = 0;
+  std::uint64_t memory_hits = 0;
+  std::uint64_t disk_hits = 0;
+  std::uint64_t compiles = 0;
+  std::uint64_t stores = 0;
+  std::uint64_t failed_stores = 0;
+  double generate_seconds = 0;
+  double lookup_seconds = 0;
+  double compile_seconds = 0;
+  double load_seconds = 0;
+};
+
+enum class LogLevel { kDebug, kInfo, kWarning, kError };
+
+/// How a runtime behaves. The environment is read in one place, Policy::from_environment(); see docs/environment.md.
+struct Policy {
+  /// Directory of the cache; empty: no disk cache. from_environment(): FLASHMASK_CACHE_DIR, else
+  /// $XDG_CACHE_HOME/flashmask, else $HOME/.cache/flashmask.
+  std::string cache_directory;
+  /// Full path of the NVRTC library; empty: looked for in the usual places (FLASHMASK_NVRTC).
+  std::string nvrtc_path;
+  /// Refuse to compile: a miss is Error{kNotCached} (FLASHMASK_NO_JIT=1).
+  bool no_jit = false;
+  /// Least level that is logged (FLASHMASK_LOG = debug, info, warning, error, off).
+  std::optional<LogLevel> log_level = LogLevel::kWarning;
+  /// Where messages go; empty: standard error. Called from any thread, one call at a time.
+  std::function<void(LogLevel, const std::string&)> log;
+
+  /// Reads FLASHMASK_*; throws Error{kInvalidArgument} naming the variable, its value and what is allowed.
+  FLASHMASK_API static Policy from_environment();
+};
+
+/// Turns descriptors into kernels: in memory, else from the cache on disk, else compiled and stored. Thread-safe; one
+/// compilation per kernel however many threads ask. Needs no compiler while the cache has the kernel, and no device for
+/// compile().
+class FLASHMASK_API Runtime {
+ public:
+  /// `device` may be null: then only compile() works.
+  explicit Runtime(std::shared_ptr<Device> device, Policy policy = Policy::from_environment());
+  ~Runtime();
+  Runtime(const Runtime&) = delete;
+  Runtime& operator=(const Runtime&) = delete;
+
+  /// A kernel for the descriptor, whose target must run on the device. Throws Error: kInvalidArgument or kUnsupported with
+  /// every broken rule, kNotFound without NVRTC, kCompile, kDevice, kNotCached.
+  std::shared_ptr<const Kernel> request(const KernelDescriptor& descriptor, const RequestOptions& options = {});
+  /// The kernel's images, from the cache or compiled and stored; never loaded.
+  CompiledKernel compile(const KernelDescriptor& descriptor, const RequestOptions& options = {});
+  /// The text alone: neither cache nor compiler.
+  static std::string source(const KernelDescriptor& descriptor, const RequestOptions& options = {});
+
+  const std::shared_ptr<Device>& device() const;
+  const Policy& policy() const;
+  RuntimeCounters counters() const;
+
+ private:
+  struct State;
+  std::unique_ptr<State> state_;
+};
+
+/// One line of what `doctor` finds.
+struct Finding {
+  enum class Status { kOk, kMissing, kProblem };
+  std::string subject;  ///< "nvrtc", "driver", "gpu", "cache directory", …
+  Status status = Status::kOk;
+  std::string detail;   ///< what was found where
+  std::string mend;     ///< what to do; empty when ok
+};
+/// Looks at this machine: library version, NVRTC, driver, GPUs, cache directory, policy. Never throws.
+FLASHMASK_API std::vector<Finding> diagnose(const Policy& policy);
+
+/// "0.1.0".
+FLASHMASK_API const char* version();
+
+}  // namespace flashmask
