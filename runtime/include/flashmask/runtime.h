@@ -7,6 +7,7 @@
 #include <memory>
 #include <optional>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "flashmask/device.h"
@@ -130,7 +131,7 @@ struct RuntimeCounters {
 enum class LogLevel { kDebug, kInfo, kWarning, kError };
 
 /// How a runtime behaves. The environment is read in one place, Policy::from_environment(); see docs/environment.md.
-struct Policy {
+struct FLASHMASK_API Policy {
   /// Directory of the cache; empty: no disk cache. from_environment(): FLASHMASK_CACHE_DIR, else
   /// $XDG_CACHE_HOME/flashmask, else $HOME/.cache/flashmask.
   std::string cache_directory;
@@ -144,7 +145,7 @@ struct Policy {
   std::function<void(LogLevel, const std::string&)> log;
 
   /// Reads FLASHMASK_*; throws Error{kInvalidArgument} naming the variable, its value and what is allowed.
-  FLASHMASK_API static Policy from_environment();
+  static Policy from_environment();
 };
 
 /// Turns descriptors into kernels: in memory, else from the cache on disk, else compiled and stored. Thread-safe; one
