@@ -1,0 +1,11 @@
+#pragma once
+
+#include "flashmask/reference.h"
+
+namespace flashmask::reference {
+
+/// Throws Error{kInvalidArgument} listing every rule that the problem breaks: extents, head ratios, span lengths,
+/// scale.
+void check(const ForwardProblem& problem);
+
+}  // namespace flashmask::reference
