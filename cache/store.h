@@ -10,7 +10,6 @@
 #include <optional>
 #include <string>
 #include <string_view>
-#include <system_error>
 
 #include "cache/digest.h"
 #include "cache/entry.h"
@@ -122,7 +121,8 @@ class Store {
   /// goes on with its own bytes; nothing is read back.
   PublishOutcome publish(const EntryView& entry);
 
-  /// Why the store cannot be used now (no directory chosen, loose permissions …), or nothing. Looks anew at each call.
+  /// Why the store cannot be used (no directory chosen, loose permissions …), or nothing. Looks anew at each call until
+  /// the directory could be opened once.
   std::optional<std::string> disabled_reason();
 
   StoreCounters counters() const;
@@ -133,22 +133,20 @@ class Store {
  private:
   class Root;
   struct RootResult;
-  struct Candidate;
 
   RootResult open_root(bool create);
   RootResult root(bool create);
-  void forget_root(const std::shared_ptr<Root>& stale);
+  void forget_root(const std::shared_ptr<const Root>& stale);
   LookupResult find(const Digest& digest, const TagPolicy& policy, const Validator& validator);
-  LookupResult read_entry(const Root& root, const Digest& digest, const std::string& tag, const Validator& validator);
+  LookupResult read_entry(const Root& root, const Digest& digest, std::string_view tag, const Validator& validator);
   void heal(const Root& root, const std::string& name, const struct stat& judged);
-  std::error_code write_entry(const Root& root, const EntryView& entry, std::span<const std::byte> bytes);
-  PublishOutcome try_publish(const EntryView& entry);
+  std::string try_publish(const EntryView& entry);
 
   StoreOptions options_;
   std::string permanent_refusal_;
   FileSystem& files_;
   std::mutex root_mutex_;
-  std::shared_ptr<Root> root_;
+  std::shared_ptr<const Root> root_;
 
   std::atomic<std::uint64_t> hits_{0};
   std::array<std::atomic<std::uint64_t>, kMissReasons> misses_{};
