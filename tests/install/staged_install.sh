@@ -1,0 +1,83 @@
+#!/usr/bin/env bash
+# One test of the staged install: staged_install.sh TEST. SOURCE, BUILD, STAGE, LIBDIR and WORK are folders, set by CTest.
+set -euo pipefail
+
+fail() {
+  printf 'FAILED: %s\n' "$*" >&2
+  exit 1
+}
+
+TheTreeIsStaged() {
+  rm -rf "$STAGE"
+  cmake --install "$BUILD" --prefix "$STAGE"
+  local file
+  for file in bin/flashmask include/flashmask/runtime.h "$LIBDIR"/libflashmask.so \
+    "$LIBDIR"/cmake/flashmask/flashmaskConfig.cmake "$LIBDIR"/pkgconfig/flashmask.pc; do
+    [[ -e $STAGE/$file ]] || fail "$file was not installed"
+  done
+}
+
+FindPackageBuildsAndRunsAnExample() {
+  local build=$WORK/find_package
+  rm -rf "$build"
+  cmake -S "$SOURCE/examples/install_consumer" -B "$build" -DCMAKE_PREFIX_PATH="$STAGE" -DCMAKE_BUILD_TYPE=Release
+  cmake --build "$build"
+  grep -q "^flashmask_DIR:PATH=$STAGE" "$build/CMakeCache.txt" || fail "another flashmask than the staged one was found"
+  "$build/install_consumer"
+}
+
+PkgConfigBuildsAndRunsAnExample() {
+  export PKG_CONFIG_PATH=$STAGE/$LIBDIR/pkgconfig
+  local flags program=$WORK/pkg_config_consumer
+  flags=$(pkg-config --cflags --libs flashmask)
+  # shellcheck disable=SC2086  # several flags
+  "$CXX" -std=c++20 ${CXXFLAGS-} "$SOURCE/examples/install_consumer/main.cpp" -o "$program" $flags
+  LD_LIBRARY_PATH=$STAGE/$LIBDIR "$program"
+}
+
+TheCommandRunsFromAMovedTree() {
+  local moved=$WORK/moved
+  rm -rf "$moved"
+  cp -a "$STAGE" "$moved"
+  "$moved/bin/flashmask" --version
+  ldd "$moved/bin/flashmask" | grep -F "$moved/" | grep -q libflashmask ||
+    fail "the command does not load the library beside it: $(ldd "$moved/bin/flashmask" | grep libflashmask)"
+}
+
+OnlyItsOwnSymbolsAreVisible() {
+  local foreign
+  foreign=$(nm -D -C --defined-only "$STAGE/$LIBDIR/libflashmask.so" | cut -d ' ' -f 3- |
+    grep -v -E '^(flashmask::|flashmask_|(vtable|typeinfo|typeinfo name) for flashmask::)' || true)
+  [[ -z $foreign ]] || fail "these symbols are not ours to show: $foreign"
+  local name
+  for name in 'flashmask::Runtime::request(' 'flashmask::open_cuda_device(' 'flashmask::reference::attention(' \
+    'flashmask::default_tile_config('; do
+    nm -D -C --defined-only "$STAGE/$LIBDIR/libflashmask.so" | grep -q -F "$name" || fail "$name…) is not visible"
+  done
+}
+
+NoCudaLibraryIsNeededToLinkOrStart() {
+  local file needed
+  for file in "$LIBDIR/libflashmask.so" bin/flashmask; do
+    needed=$(readelf -d "$STAGE/$file" | sed -n 's/.*(NEEDED).*\[\(.*\)\]/\1/p')
+    printf '%s needs: %s\n' "$file" "$(echo $needed)"
+    if grep -E 'cuda|nvrtc|nvidia' <<<"$needed"; then fail "$file needs a CUDA library to start"; fi
+  done
+}
+
+EveryPublicHeaderCompilesAlone() {
+  local header
+  for header in "$STAGE"/include/flashmask/*.h; do
+    echo "$header"
+    # No other include path than the stage's and the compiler's own: a header that needs another library does not compile.
+    "$CXX" -std=c++20 -Wall -Wextra -Wpedantic -Wshadow -Werror -fsyntax-only -x c++ -I "$STAGE/include" \
+      -include "$header" /dev/null
+    if grep -E '^ *# *include *<(fmt|spdlog|nlohmann|CLI|cuda|nvrtc|openssl|xxhash|sqlite3|toml)' "$header"; then
+      fail "$header includes another library's header"
+    fi
+  done
+  "$CC" -std=c11 -Wall -Wextra -Wpedantic -Werror -fsyntax-only -x c -I "$STAGE/include" \
+    -include "$STAGE/include/flashmask/flashmask.h" /dev/null
+}
+
+"$1"
