@@ -1,0 +1,112 @@
+// What the cache costs on the way of a request: the digest of a kernel's text, a hit on disk, a publication.
+
+#include <benchmark/benchmark.h>
+#include <stdlib.h>
+
+#include <cstddef>
+#include <filesystem>
+#include <random>
+#include <string>
+#include <vector>
+
+#include "cache/digest.h"
+#include "cache/entry.h"
+#include "cache/store.h"
+
+namespace flashmask::cache {
+namespace {
+
+constexpr std::size_t kTextBytes = 50'000;   // the emitted text of a forward kernel
+constexpr std::size_t kCubinBytes = 60'000;  // cubin and PTX together make an entry of 150 KB
+constexpr std::size_t kPtxBytes = 90'000;
+
+std::string random_text(std::size_t size) {
+  std::mt19937_64 random(1);
+  std::string text(size, ' ');
+  for (char& c : text) c = static_cast<char>(' ' + random() % 95);
+  return text;
+}
+
+std::span<const std::byte> bytes_of(const std::string& text) {
+  return std::as_bytes(std::span(text));
+}
+
+/// A directory of its own, removed at the end.
+class TemporaryDirectory {
+ public:
+  TemporaryDirectory() {
+    std::string pattern = (std::filesystem::temp_directory_path() / "flashmask-bench-XXXXXX").string();
+    path_ = mkdtemp(pattern.data());
+  }
+  ~TemporaryDirectory() { std::filesystem::remove_all(path_); }
+  const std::string& path() const { return path_; }
+
+ private:
+  std::string path_;
+};
+
+Digest request_digest(const std::string& text) {
+  return DigestBuilder().add_number(1).add(text).add("--std=c++20").add("sm_90a").add("flashmask_forward").finish();
+}
+
+void digest_of_text(benchmark::State& state) {
+  const std::string text = random_text(static_cast<std::size_t>(state.range(0)));
+  for (auto _ : state) benchmark::DoNotOptimize(request_digest(text));
+  state.SetBytesProcessed(state.iterations() * state.range(0));
+}
+BENCHMARK(digest_of_text)->Arg(64)->Arg(kTextBytes)->Unit(benchmark::kMicrosecond);
+
+/// The digest of the text, the file found and read, its checksum verified: to bytes that a device can load.
+/// The argument is how many entries the directory holds; the entries looked up rotate over 64 of them.
+void disk_hit(benchmark::State& state, const TagPolicy& policy) {
+  const TemporaryDirectory directory;
+  Store store({.directory = directory.path()});
+  const std::string cubin = random_text(kCubinBytes), ptx = random_text(kPtxBytes);
+  std::vector<std::string> texts;
+  for (int i = 0; i < 64; ++i) texts.push_back(random_text(kTextBytes) + std::to_string(i));
+  for (const std::string& text : texts)
+    store.publish({request_digest(text),
+                   "nvrtc-13.0.88",
+                   "{\"registers\": 168}",
+                   {{"cubin", bytes_of(cubin)}, {"ptx", bytes_of(ptx)}}});
+  // The others only have to stand in the directory's listing.
+  for (std::int64_t i = 64; i < state.range(0); ++i) {
+    const std::string path = directory.path() + "/" + Store::entry_path(digest_of(std::to_string(i)), "nvrtc-13.0.88");
+    std::filesystem::create_directories(std::filesystem::path(path).parent_path());
+    fclose(fopen(path.c_str(), "w"));
+  }
+  std::size_t next = 0;
+  for (auto _ : state) {
+    const LookupResult found = store.lookup(request_digest(texts[next++ % texts.size()]), policy);
+    if (!found) state.SkipWithError("missed");
+    benchmark::DoNotOptimize(found.entry->section("cubin")->data());
+  }
+}
+BENCHMARK_CAPTURE(disk_hit, any_toolchain, TagPolicy::any())->Arg(64)->Arg(10'000)->Unit(benchmark::kMicrosecond);
+BENCHMARK_CAPTURE(disk_hit, exact_toolchain, TagPolicy::exact("nvrtc-13.0.88"))
+    ->Arg(64)
+    ->Arg(10'000)
+    ->Unit(benchmark::kMicrosecond);
+
+void decode_entry(benchmark::State& state) {
+  const std::string cubin = random_text(kCubinBytes), ptx = random_text(kPtxBytes);
+  const std::vector<std::byte> encoded =
+      encode({digest_of("x"), "t", "", {{"cubin", bytes_of(cubin)}, {"ptx", bytes_of(ptx)}}});
+  const std::shared_ptr<const std::byte[]> shared(encoded.data(), [](const std::byte*) {});
+  for (auto _ : state) benchmark::DoNotOptimize(decode(shared, encoded.size()));
+}
+BENCHMARK(decode_entry)->Unit(benchmark::kMicrosecond);
+
+void publish(benchmark::State& state) {
+  const TemporaryDirectory directory;
+  Store store({.directory = directory.path()});
+  const std::string cubin = random_text(kCubinBytes), ptx = random_text(kPtxBytes);
+  const Digest digest = digest_of("x");
+  for (auto _ : state)
+    if (!store.publish({digest, "nvrtc-13.0.88", "{}", {{"cubin", bytes_of(cubin)}, {"ptx", bytes_of(ptx)}}}))
+      state.SkipWithError("not stored");
+}
+BENCHMARK(publish)->Unit(benchmark::kMicrosecond);
+
+}  // namespace
+}  // namespace flashmask::cache
