@@ -24,14 +24,14 @@ class InvalidRequest : public std::invalid_argument {
 
 /// A specialised kernel as text, and what a launch of it needs.
 struct KernelSource {
-  std::string text;         ///< one translation unit without any #include; plain nvcc compiles it
-  std::string entry;        ///< the name of its extern "C" __global__ function
-  int threads = 0;          ///< per CTA
-  int shared_bytes = 0;     ///< dynamic shared memory per CTA
+  std::string text;      ///< one translation unit without any #include; plain nvcc compiles it
+  std::string entry;     ///< the name of its extern "C" __global__ function
+  int threads = 0;       ///< per CTA
+  int shared_bytes = 0;  ///< dynamic shared memory per CTA
   KernelDescriptor descriptor;
   TileConfig config;
-  /// The parts of `text` in order, as the cache key takes them: the SHA-256 (hex) of each embedded template, known since
-  /// the build, and the generated text itself. Equal parts mean equal text.
+  /// The parts of `text` in order, as the cache key takes them: the SHA-256 (hex) of each embedded template, known
+  /// since the build, and the generated text itself. Equal parts mean equal text.
   std::vector<std::string_view> template_digests;
   std::string generated;
 };

@@ -9,15 +9,15 @@ struct RowStrides {
   long long head;
 };
 
-/// The one parameter of a forward kernel. The host fills the same struct, so its members are fixed-width and in an order
-/// that leaves no padding to interpretation. Pointers are device pointers.
+/// The one parameter of a forward kernel. The host fills the same struct, so its members are fixed-width and in an
+/// order that leaves no padding to interpretation. Pointers are device pointers.
 struct ForwardArguments {
-  const void* query;           // [batch, seqlen_q, num_heads_q, head_dim_qk]
-  const void* key;             // [batch, seqlen_k, num_heads_kv, head_dim_qk]
-  const void* value;           // [batch, seqlen_k, num_heads_kv, head_dim_v]
-  void* output;                // [batch, seqlen_q, num_heads_q, head_dim_v]
-  float* lse;                  // [batch, num_heads_q, seqlen_q], natural log; null: not wanted
-  const int* row_intervals;    // startend_row_indices [batch, num_heads_mask, seqlen_k, vectors], contiguous
+  const void* query;         // [batch, seqlen_q, num_heads_q, head_dim_qk]
+  const void* key;           // [batch, seqlen_k, num_heads_kv, head_dim_qk]
+  const void* value;         // [batch, seqlen_k, num_heads_kv, head_dim_v]
+  void* output;              // [batch, seqlen_q, num_heads_q, head_dim_v]
+  float* lse;                // [batch, num_heads_q, seqlen_q], natural log; null: not wanted
+  const int* row_intervals;  // startend_row_indices [batch, num_heads_mask, seqlen_k, vectors], contiguous
   RowStrides query_strides;
   RowStrides key_strides;
   RowStrides value_strides;
@@ -27,10 +27,10 @@ struct ForwardArguments {
   int seqlen_k;
   int num_heads_q;
   int num_heads_kv;
-  int num_heads_mask;          // 1, num_heads_kv or num_heads_q; 1 where the form has no vectors
-  int window_left;             // -1: unbounded
-  int window_right;            // -1: unbounded
-  float softmax_scale_log2;    // softmax_scale * log2(e)
+  int num_heads_mask;        // 1, num_heads_kv or num_heads_q; 1 where the form has no vectors
+  int window_left;           // -1: unbounded
+  int window_right;          // -1: unbounded
+  float softmax_scale_log2;  // softmax_scale * log2(e)
   float softmax_scale;
 };
 

@@ -60,7 +60,8 @@ FLASHMASK_API bool has_diagonal(MaskForm form);
 /// Legal: causal with 1 (C1) or 2 (C2), not causal with 2 (F2) or 4 (F4).
 FLASHMASK_API std::optional<MaskForm> mask_form_of(bool causal, int vectors);
 
-/// Every rule that the descriptor breaks, each as a sentence: what was asked, what is allowed, what to do. Empty if legal.
+/// Every rule that the descriptor breaks, each as a sentence: what was asked, what is allowed, what to do. Empty if
+/// legal.
 FLASHMASK_API std::vector<std::string> broken_rules(const KernelDescriptor& descriptor);
 
 // Names as the command and the cache write them: "forward", "bf16", "c1", "bottom-right", "sm_90a". The parsers return

@@ -10,10 +10,10 @@ namespace flashmask {
 
 /// How a kernel cuts its work: chosen by a heuristic or a tuner, never by correctness.
 struct TileConfig {
-  int tile_q = 0;  ///< query rows per CTA: a multiple of 16 * warps
-  int tile_k = 0;  ///< key columns per step: a multiple of 16
-  int warps = 0;   ///< warps per CTA: 1 to 8
-  int stages = 0;  ///< buffers of the K ring and of the V ring: 2 to 4
+  int tile_q = 0;                   ///< query rows per CTA: a multiple of 16 * warps
+  int tile_k = 0;                   ///< key columns per step: a multiple of 16
+  int warps = 0;                    ///< warps per CTA: 1 to 8
+  int stages = 0;                   ///< slots of the ring through which K and V tiles pass in turn: 2 to 6
   bool query_in_registers = false;  ///< keep Q's fragments in registers instead of reading them again at every step
 
   friend bool operator==(const TileConfig&, const TileConfig&) = default;
@@ -22,8 +22,8 @@ struct TileConfig {
 /// What a configuration needs of an SM, by the model of the generator (registers are an estimate).
 struct ResourceEstimate {
   int registers_per_thread = 0;
-  int shared_bytes = 0;     ///< dynamic shared memory per CTA
-  int ctas_per_sm = 0;      ///< by shared memory, registers and warps; 0: it does not fit
+  int shared_bytes = 0;  ///< dynamic shared memory per CTA
+  int ctas_per_sm = 0;   ///< by shared memory, registers and warps; 0: it does not fit
 };
 
 /// Every rule that the configuration breaks for this descriptor (shape rules and the limits of its target).

@@ -1,0 +1,23 @@
+#pragma once
+
+#include "flashmask/kernel_descriptor.h"
+#include "flashmask/tile_config.h"
+
+namespace flashmask::generator {
+
+/// Head dims are padded to whole matrix operands; the padding lives in shared memory and registers only.
+constexpr int padded_head_dim(int head_dim) {
+  return (head_dim + 15) / 16 * 16;
+}
+
+/// Dynamic shared memory of the forward kernel: the query tile (later the output), the K/V ring, the mask bounds of
+/// each slot. The template asserts that it agrees.
+inline int forward_shared_bytes(const KernelDescriptor& descriptor, const TileConfig& config) {
+  const int widest = 2 * (padded_head_dim(descriptor.head_dim_qk) > padded_head_dim(descriptor.head_dim_v)
+                              ? padded_head_dim(descriptor.head_dim_qk)
+                              : padded_head_dim(descriptor.head_dim_v));
+  return config.tile_q * widest +
+         config.stages * config.tile_k * (widest + 4 * vectors_per_column(descriptor.mask_form));
+}
+
+}  // namespace flashmask::generator

@@ -1,0 +1,22 @@
+#pragma once
+
+// What the generator writes at the head of every kernel text, here with the values of one kernel (forward, bf16, head
+// dim 128, no mask), so that editors and compilers can read the templates. It never enters a generated text itself.
+
+namespace flashmask::config {
+
+inline constexpr bool kIsBfloat16 = true;
+inline constexpr int kHeadDimQk = 128;
+inline constexpr int kHeadDimV = 128;
+inline constexpr int kPaddedHeadDimQk = 128;  // to whole matrix operands of 16 columns
+inline constexpr int kPaddedHeadDimV = 128;
+inline constexpr bool kBottomRight = true;
+inline constexpr int kTileQ = 128;
+inline constexpr int kTileK = 64;
+inline constexpr int kWarps = 4;
+inline constexpr int kThreads = 128;
+inline constexpr int kStages = 2;
+inline constexpr bool kQueryInRegisters = false;
+inline constexpr int kSharedBytes = 65536;
+
+}  // namespace flashmask::config

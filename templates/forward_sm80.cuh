@@ -1,0 +1,348 @@
+#pragma once
+
+#include "config.cuh"
+#include "forward_arguments.cuh"
+#include "mask/columns_none.cuh"
+#include "mask/rows_all.cuh"
+#include "online_softmax.cuh"
+#include "shared_tile.cuh"
+
+namespace flashmask {
+
+// Forward attention with mma.sync, for sm_80 and up. A CTA owns kTileQ query rows of one head; each warp owns rows of
+// its own, so softmax never leaves a warp. K and V tiles pass through one ring of shared-memory slots in the order in
+// which they are multiplied (K0 V0 K1 V1 …): at every product the copies of the next kStages - 1 elements are under
+// way.
+
+namespace forward {
+
+inline constexpr int kRowBlocks = config::kTileQ / (16 * config::kWarps);
+inline constexpr int kKeyBlocks = config::kTileK / 8;
+inline constexpr int kValueBlocks = config::kPaddedHeadDimV / 8;
+inline constexpr int kVectors = ColumnMask::kVectors;
+
+using QueryTile = SharedTile<config::kTileQ, config::kPaddedHeadDimQk>;
+using KeyTile = SharedTile<config::kTileK, config::kPaddedHeadDimQk>;
+using ValueTile = SharedTile<config::kTileK, config::kPaddedHeadDimV>;
+using OutputTile = SharedTile<config::kTileQ, config::kPaddedHeadDimV>;
+using Scores = AccumulatorTile<kRowBlocks, kKeyBlocks>;
+using Output = AccumulatorTile<kRowBlocks, kValueBlocks>;
+
+/// Shared memory: the query tile (later the output tile), the slots of the ring, the mask bounds of each slot.
+struct Layout {
+  static constexpr int kQuery = 0;
+  static constexpr int kQueryBytes = QueryTile::kBytes > OutputTile::kBytes ? QueryTile::kBytes : OutputTile::kBytes;
+  static constexpr int kRing = kQuery + kQueryBytes;
+  static constexpr int kSlotBytes = KeyTile::kBytes > ValueTile::kBytes ? KeyTile::kBytes : ValueTile::kBytes;
+  static constexpr int kBounds = kRing + config::kStages * kSlotBytes;
+  static constexpr int kBoundsBytes = config::kTileK * kVectors * 4;
+  static constexpr int kBytes = kBounds + config::kStages * kBoundsBytes;
+};
+static_assert(Layout::kBytes == config::kSharedBytes, "the generator's resource model must know this layout");
+
+/// The ring of K and V tiles. Element 2 i is key tile i (with its mask bounds), element 2 i + 1 is value tile i.
+struct KeyValueRing {
+  unsigned shared;
+  int tile_end;
+  RowStream<KeyTile, config::kHeadDimQk> keys;
+  RowStream<ValueTile, config::kHeadDimV> values;
+  const int* bounds;  // of column 0, kVectors per column
+  int seqlen_k;
+  int front = 0;  // slot that the next product reads
+  int back = 0;   // slot that the next copy fills
+
+  /// Copies the next element, of this tile, into the slot at the back. Past the end only the (empty) group is
+  /// committed, so that the number of groups tells which element has landed.
+  template <bool kIsKey>
+  __device__ __forceinline__ void request(int tile) {
+    if (tile < tile_end) {
+      if constexpr (kIsKey) {
+        keys.copy_next(KeyTile{slot_address(back)});
+        if constexpr (kVectors > 0) request_bounds<kVectors * 4>(tile * config::kTileK);
+      } else {
+        values.copy_next(ValueTile{slot_address(back)});
+      }
+    }
+    commit_copies();
+    back = next(back);
+  }
+
+  /// Waits for the element at the front, lets every warp see it and gives the slot before it to the next copy: all
+  /// warps are done with that one. Returns the element's slot.
+  template <bool kIsKey>
+  __device__ __forceinline__ int acquire(int tile) {
+    wait_copies<config::kStages - 2>();
+    __syncthreads();
+    constexpr int kElement = (kIsKey ? 0 : 1) + config::kStages - 1;
+    request<kElement % 2 == 0>(tile + kElement / 2);
+    const int slot = front;
+    front = next(front);
+    return slot;
+  }
+
+  __device__ __forceinline__ unsigned slot_address(int slot) const {
+    return shared + Layout::kRing + slot * Layout::kSlotBytes;
+  }
+  __device__ __forceinline__ unsigned bounds_address(int slot) const {
+    return shared + Layout::kBounds + slot * Layout::kBoundsBytes;
+  }
+
+ private:
+  static __device__ __forceinline__ int next(int slot) { return slot + 1 == config::kStages ? 0 : slot + 1; }
+  template <int kColumnBytes>
+  __device__ __forceinline__ void request_bounds(int first) {
+#pragma unroll
+    for (int column = threadIdx.x; column < config::kTileK; column += config::kThreads)
+      copy_small_async<kColumnBytes>(bounds_address(back) + column * kColumnBytes,
+                                     bounds + (first + static_cast<long long>(column)) * kVectors,
+                                     first + column < seqlen_k ? kColumnBytes : 0);
+  }
+};
+
+/// The query rows as operands: held in registers, or read from shared memory at each use.
+class Query {
+ public:
+  __device__ __forceinline__ Query(unsigned shared, int first_row)
+      : tile_{shared + Layout::kQuery + first_row * QueryTile::kChunks * 16}, cursor_(lane() % 16, lane() / 16) {}
+
+  /// Reads the operands into registers, once, when the tile has landed.
+  __device__ __forceinline__ void hold() {
+#pragma unroll
+    for (int step = 0; step < kSteps; ++step) read(held_[step], step);
+  }
+  __device__ __forceinline__ void operand(OperandA (&out)[kRowBlocks], int step) const {
+    if constexpr (config::kQueryInRegisters) {
+#pragma unroll
+      for (int m = 0; m < kRowBlocks; ++m) out[m] = held_[step][m];
+    } else {
+      read(out, step);
+    }
+  }
+
+ private:
+  static constexpr int kSteps = config::kPaddedHeadDimQk / 16;
+  static __device__ __forceinline__ int lane() { return threadIdx.x % 32; }
+  __device__ __forceinline__ void read(OperandA (&out)[kRowBlocks], int step) const {
+#pragma unroll
+    for (int m = 0; m < kRowBlocks; ++m) load_matrices(out[m].reg, cursor_.at(tile_, m, step));
+  }
+
+  QueryTile tile_;
+  MatrixCursor<QueryTile> cursor_;
+  OperandA held_[config::kQueryInRegisters ? kSteps : 1][kRowBlocks];
+};
+
+/// scores = query * keys^T
+__device__ __forceinline__ void multiply_transposed(Scores& scores, const Query& query, KeyTile keys) {
+  const int lane = threadIdx.x % 32;
+  const MatrixCursor<KeyTile> cursor(lane % 8 + lane / 16 * 8, lane / 8 % 2);
+  scores.clear();
+#pragma unroll
+  for (int step = 0; step < config::kPaddedHeadDimQk / 16; ++step) {
+    OperandA rows[kRowBlocks];
+    query.operand(rows, step);
+#pragma unroll
+    for (int pair = 0; pair < kKeyBlocks / 2; ++pair) {
+      unsigned keys_of_pair[4];
+      load_matrices(keys_of_pair, cursor.at(keys, pair, step));
+#pragma unroll
+      for (int m = 0; m < kRowBlocks; ++m) {
+        multiply_accumulate(scores.block[m][2 * pair], rows[m], {keys_of_pair[0], keys_of_pair[1]});
+        multiply_accumulate(scores.block[m][2 * pair + 1], rows[m], {keys_of_pair[2], keys_of_pair[3]});
+      }
+    }
+  }
+}
+
+/// output += probabilities * values; the probabilities are rounded to the element type.
+__device__ __forceinline__ void multiply_accumulate(Output& output, const Scores& probabilities, ValueTile values) {
+  const int lane = threadIdx.x % 32;
+  const MatrixCursor<ValueTile> cursor(lane % 16, lane / 16);
+#pragma unroll
+  for (int step = 0; step < config::kTileK / 16; ++step) {
+    OperandA rows[kRowBlocks];
+#pragma unroll
+    for (int m = 0; m < kRowBlocks; ++m) {
+      const float(&left)[4] = probabilities.block[m][2 * step].at;
+      const float(&right)[4] = probabilities.block[m][2 * step + 1].at;
+      rows[m] = {{pack(left[0], left[1]), pack(left[2], left[3]), pack(right[0], right[1]), pack(right[2], right[3])}};
+    }
+#pragma unroll
+    for (int pair = 0; pair < kValueBlocks / 2; ++pair) {
+      unsigned values_of_pair[4];
+      load_matrices_transposed(values_of_pair, cursor.at(values, step, pair));
+#pragma unroll
+      for (int m = 0; m < kRowBlocks; ++m) {
+        multiply_accumulate(output.block[m][2 * pair], rows[m], {values_of_pair[0], values_of_pair[1]});
+        multiply_accumulate(output.block[m][2 * pair + 1], rows[m], {values_of_pair[2], values_of_pair[3]});
+      }
+    }
+  }
+}
+
+/// The mask of one CTA's rows.
+struct Mask {
+  RowMask row_mask;
+  int first_row;       // of this lane
+  int first_tile_row;  // of the CTA
+  int last_tile_row;   // of the CTA, that exists
+
+  /// Whether some element of the key tile may be masked for some row of the CTA.
+  __device__ __forceinline__ bool tests(int first_key) const {
+    if (kVectors > 0) return true;
+    // Both ends of a row's keys grow with the row.
+    return first_key < row_mask.keys_of_row(last_tile_row).first ||
+           first_key + config::kTileK - 1 > row_mask.keys_of_row(first_tile_row).last;
+  }
+
+  /// Sets the masked scores to -infinity.
+  __device__ __forceinline__ void apply(Scores& scores, int first_key, unsigned bounds) const {
+    const int lane_column = threadIdx.x % 4 * 2;
+    KeyRange keys[kRowBlocks][2];
+#pragma unroll
+    for (int m = 0; m < kRowBlocks; ++m)
+#pragma unroll
+      for (int half = 0; half < 2; ++half) keys[m][half] = row_mask.keys_of_row(first_row + 16 * m + 8 * half);
+#pragma unroll
+    for (int n = 0; n < kKeyBlocks; ++n)
+#pragma unroll
+      for (int right = 0; right < 2; ++right) {
+        const int column = n * 8 + lane_column + right;
+        const int key = first_key + column;
+        ColumnMask column_mask;
+        column_mask.load(bounds + column * kVectors * 4);
+#pragma unroll
+        for (int m = 0; m < kRowBlocks; ++m)
+#pragma unroll
+          for (int half = 0; half < 2; ++half) {
+            bool masked = key > keys[m][half].last;
+            if (RowMask::kHasFirst) masked = masked || key < keys[m][half].first;
+            masked = masked || column_mask.hides(first_row + 16 * m + 8 * half);
+            if (masked) scores.block[m][n].at[2 * half + right] = -kInfinity;
+          }
+      }
+  }
+};
+
+/// Divides by the row sums, writes LSE and, by way of shared memory, whole rows of the output.
+__device__ __forceinline__ void write_results(const ForwardArguments& arguments, const Output& output,
+                                              const OnlineSoftmax<kRowBlocks>& softmax, OutputTile tile, int batch,
+                                              int head, int first_tile_row) {
+  const int lane = threadIdx.x % 32;
+  const int warp_row = threadIdx.x / 32 * (16 * kRowBlocks);
+  const int rows = arguments.seqlen_q - first_tile_row;
+  float* lse = arguments.lse == nullptr
+                   ? nullptr
+                   : arguments.lse +
+                         (static_cast<long long>(batch) * arguments.num_heads_q + head) * arguments.seqlen_q +
+                         first_tile_row;
+  __syncthreads();  // every warp is done with the query tile, whose place the output takes
+#pragma unroll
+  for (int m = 0; m < kRowBlocks; ++m)
+#pragma unroll
+    for (int half = 0; half < 2; ++half) {
+      const int row = warp_row + 16 * m + 8 * half + lane / 4;
+      const auto total = softmax.total(m, half);
+      if (lse != nullptr && lane % 4 == 0 && row < rows) lse[row] = total.lse;
+#pragma unroll
+      for (int n = 0; n < kValueBlocks; ++n) {
+        const float(&at)[4] = output.block[m][n].at;
+        store_shared(tile.address(row, n) + lane % 4 * 4,
+                     pack(at[2 * half] * total.inverse, at[2 * half + 1] * total.inverse));
+      }
+    }
+  __syncthreads();
+  constexpr int kRowChunks = config::kHeadDimV / 8;  // padding stays here
+  constexpr int kTotal = config::kTileQ * kRowChunks;
+  const RowStrides strides = arguments.output_strides;
+  char* destination = static_cast<char*>(arguments.output) +
+                      2 * (batch * strides.batch + head * strides.head + first_tile_row * strides.seqlen);
+#pragma unroll
+  for (int first = 0; first < kTotal; first += config::kThreads) {
+    const int index = first + static_cast<int>(threadIdx.x);
+    const int row = index / kRowChunks;
+    const int chunk = index % kRowChunks;
+    if ((kTotal % config::kThreads == 0 || index < kTotal) && row < rows)
+      *reinterpret_cast<uint4*>(destination + row * strides.seqlen * 2 + chunk * 16) =
+          load_shared_16(tile.address(row, chunk));
+  }
+}
+
+}  // namespace forward
+
+__device__ __forceinline__ void forward_attention(const ForwardArguments& arguments) {
+  using namespace forward;
+  // The last rows of a causal mask see the most keys: they start first.
+  const int query_tile = RowMask::kHasLast ? gridDim.x - 1 - blockIdx.x : blockIdx.x;
+  const int head = blockIdx.y;
+  const int batch = blockIdx.z;
+  const int head_kv = head / (arguments.num_heads_q / arguments.num_heads_kv);
+  const int first_tile_row = query_tile * config::kTileQ;
+  const int last_tile_row = min(first_tile_row + config::kTileQ, arguments.seqlen_q) - 1;
+  const int warp_row = threadIdx.x / 32 * (16 * kRowBlocks);
+
+  const RowMask row_mask(arguments);
+  const int first_tile = row_mask.keys_of_row(first_tile_row).first / config::kTileK;
+  const int tile_end = (row_mask.keys_of_row(last_tile_row).last + config::kTileK) / config::kTileK;
+  const Mask mask{row_mask, first_tile_row + warp_row + static_cast<int>(threadIdx.x % 32 / 4), first_tile_row,
+                  last_tile_row};
+
+  const unsigned shared = dynamic_shared_memory();
+  const auto rows_of = [batch](const void* data, const RowStrides& strides, int of_head, long long row) {
+    return static_cast<const char*>(data) + 2 * (batch * strides.batch + of_head * strides.head + row * strides.seqlen);
+  };
+  const int* bounds = nullptr;
+  if constexpr (kVectors > 0) {
+    const long long head_mask = head / (arguments.num_heads_q / arguments.num_heads_mask);
+    bounds = arguments.row_intervals +
+             ((batch * static_cast<long long>(arguments.num_heads_mask) + head_mask) * arguments.seqlen_k) * kVectors;
+  }
+  const int first_key = first_tile * config::kTileK;
+  KeyValueRing ring{shared,
+                    tile_end,
+                    {rows_of(arguments.key, arguments.key_strides, head_kv, first_key), arguments.key_strides.seqlen,
+                     arguments.seqlen_k - first_key},
+                    {rows_of(arguments.value, arguments.value_strides, head_kv, first_key),
+                     arguments.value_strides.seqlen, arguments.seqlen_k - first_key},
+                    bounds,
+                    arguments.seqlen_k};
+
+  Output output;
+  output.clear();
+  OnlineSoftmax<kRowBlocks> softmax(arguments.softmax_scale_log2);
+
+  // The query tile lands with the first key tile's group.
+  RowStream<QueryTile, config::kHeadDimQk>(rows_of(arguments.query, arguments.query_strides, head, first_tile_row),
+                                           arguments.query_strides.seqlen, arguments.seqlen_q - first_tile_row)
+      .copy_next(QueryTile{shared + Layout::kQuery});
+#pragma unroll
+  for (int element = 0; element < config::kStages - 1; ++element) {
+    if (element % 2 == 0) {
+      ring.request<true>(first_tile + element / 2);
+    } else {
+      ring.request<false>(first_tile + element / 2);
+    }
+  }
+  Query query(shared, warp_row);
+  if constexpr (config::kQueryInRegisters) {
+    wait_copies<config::kStages - 2>();
+    __syncthreads();
+    query.hold();
+  }
+
+#pragma unroll 1
+  for (int tile = first_tile; tile < tile_end; ++tile) {
+    const int key_slot = ring.acquire<true>(tile);
+    Scores scores;
+    multiply_transposed(scores, query, KeyTile{ring.slot_address(key_slot)});
+    if (mask.tests(tile * config::kTileK)) mask.apply(scores, tile * config::kTileK, ring.bounds_address(key_slot));
+    softmax.absorb(scores, output);
+    const int value_slot = ring.acquire<false>(tile);
+    multiply_accumulate(output, scores, ValueTile{ring.slot_address(value_slot)});
+  }
+  wait_copies<0>();  // rows that see no key leave the query tile's copy behind
+
+  write_results(arguments, output, softmax, OutputTile{shared + Layout::kQuery}, batch, head, first_tile_row);
+}
+
+}  // namespace flashmask

@@ -1,0 +1,19 @@
+#pragma once
+
+#include "primitives/shared_memory.cuh"
+
+namespace flashmask {
+
+/// Form F4: a key is hidden from the rows [LTS, LTE) and [UTS, UTE), in any order.
+struct ColumnMask {
+  static constexpr int kVectors = 4;
+  int at[kVectors];
+
+  /// Reads the bounds of one column from shared memory.
+  __device__ __forceinline__ void load(unsigned address) { load_shared(at, address); }
+  __device__ __forceinline__ bool hides(int row) const {
+    return (row >= at[0] && row < at[1]) || (row >= at[2] && row < at[3]);
+  }
+};
+
+}  // namespace flashmask

@@ -1,0 +1,12 @@
+#pragma once
+
+namespace flashmask {
+
+/// No key column hides a row.
+struct ColumnMask {
+  static constexpr int kVectors = 0;
+  __device__ __forceinline__ void load(unsigned) {}
+  __device__ __forceinline__ bool hides(int) const { return false; }
+};
+
+}  // namespace flashmask

@@ -1,0 +1,19 @@
+#pragma once
+
+#include "mask/key_range.cuh"
+
+namespace flashmask {
+
+/// Row i sees the keys up to the diagonal, i + offset.
+struct RowMask {
+  static constexpr bool kHasFirst = false;
+  static constexpr bool kHasLast = true;
+  int seqlen_k;
+  int offset;
+
+  __device__ __forceinline__ explicit RowMask(const ForwardArguments& arguments)
+      : seqlen_k(arguments.seqlen_k), offset(config::kBottomRight ? arguments.seqlen_k - arguments.seqlen_q : 0) {}
+  __device__ __forceinline__ KeyRange keys_of_row(int row) const { return {0, min(row + offset, seqlen_k - 1)}; }
+};
+
+}  // namespace flashmask

@@ -1,0 +1,88 @@
+#pragma once
+
+#include "config.cuh"
+#include "primitives/async_copy.cuh"
+#include "primitives/shared_memory.cuh"
+
+namespace flashmask {
+
+/// A tile of 16-bit elements in shared memory, kRows x kColumns, in chunks of 16 bytes. Chunk c of row r lies at chunk
+/// r * kChunks + (c ^ swizzle(r)): any eight rows that start at a multiple of eight have their chunks c in different
+/// banks, and so have any eight neighbouring chunks. Both ldmatrix and the copies are free of bank conflicts for every
+/// multiple of 16 columns.
+template <int kRows, int kColumns>
+struct SharedTile {
+  static_assert(kColumns % 16 == 0 && kRows % 8 == 0);
+  static constexpr int kHeight = kRows;
+  static constexpr int kChunks = kColumns / 8;
+  static constexpr int kBytes = kRows * kColumns * 2;
+  // The largest power of two, up to 8, that divides a row's chunks: swizzling stays within groups of this size.
+  static constexpr int kGroup = kChunks % 8 == 0 ? 8 : kChunks % 4 == 0 ? 4 : 2;
+
+  unsigned base;
+
+  static __device__ __forceinline__ int swizzle(int row) { return row % 8 / (8 / kGroup); }
+
+  __device__ __forceinline__ unsigned address(int row, int chunk) const {
+    return base + (row * kChunks + (chunk ^ swizzle(row))) * 16;
+  }
+};
+
+/// The addresses of one lane for ldmatrix: the lane's row of a 16-row block and one of two neighbouring chunks. The
+/// walk over row blocks and chunk pairs only adds constants and flips swizzled bits.
+template <class Tile>
+struct MatrixCursor {
+  unsigned row_base;  // byte offset of the lane's row
+  int chunk;          // the lane's chunk of pair 0, swizzled
+
+  __device__ __forceinline__ MatrixCursor(int row, int half)
+      : row_base(row * Tile::kChunks * 16), chunk(half ^ Tile::swizzle(row)) {}
+
+  /// Rows 16 * row_block …, chunks 2 * pair and 2 * pair + 1.
+  __device__ __forceinline__ unsigned at(Tile tile, int row_block, int pair) const {
+    const int inside = (2 * pair) % Tile::kGroup;
+    const int outside = 2 * pair - inside;
+    return tile.base + row_base + (chunk ^ inside) * 16 + (row_block * 16 * Tile::kChunks + outside) * 16;
+  }
+};
+
+/// One thread's part in copying consecutive tiles of rows from global to shared memory: one chunk of every kRowStep-th
+/// row. The pointer walks from tile to tile, so the loop keeps one address and one step instead of one per copy.
+template <class Tile, int kWidth>
+class RowStream {
+ public:
+  /// `base` is row 0 of the sequence and `rows` its length; `stride` counts elements from row to row.
+  __device__ __forceinline__ RowStream(const void* base, long long stride, int rows)
+      : step_(2 * stride * kRowStep),
+        next_(static_cast<const char*>(base) + 2 * (row() * stride) + chunk() * 16),
+        rows_(chunk() * 8 < kWidth ? rows - row() : 0) {}
+
+  /// Starts the copy of the next Tile::kRows rows, by all threads of the CTA together; the caller commits the group.
+  /// Rows past the end and columns past kWidth become zeros.
+  __device__ __forceinline__ void copy_next(Tile tile) {
+    if (kRowStep * Tile::kChunks < config::kThreads && threadIdx.x >= kRowStep * Tile::kChunks) return;
+#pragma unroll
+    for (int first = 0; first < Tile::kHeight; first += kRowStep) {
+      copy_16_async(tile.address(first + row(), chunk()), next_, first < rows_ ? 16 : 0);
+      next_ += step_;
+    }
+    rows_ -= Tile::kHeight;
+  }
+
+ private:
+  /// The largest power of two of rows, dividing the tile's, for which the CTA has a thread per chunk.
+  static constexpr int row_step() {
+    int rows = 1;
+    while (2 * rows * Tile::kChunks <= config::kThreads && Tile::kHeight % (2 * rows) == 0) rows *= 2;
+    return rows;
+  }
+  static constexpr int kRowStep = row_step();
+  static __device__ __forceinline__ int row() { return threadIdx.x / Tile::kChunks; }
+  static __device__ __forceinline__ int chunk() { return threadIdx.x % Tile::kChunks; }
+
+  long long step_;  // bytes from one copy to the next
+  const char* next_;
+  int rows_;  // left from this thread's next row on
+};
+
+}  // namespace flashmask
