@@ -1,0 +1,110 @@
+#include "flashmask/tile_config.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <sstream>
+
+#include "generator/architecture.h"
+
+namespace flashmask {
+namespace {
+
+using testing::ElementsAre;
+using testing::HasSubstr;
+using testing::IsEmpty;
+using testing::SizeIs;
+
+constexpr TileConfig kConfig{128, 64, 4, 2, false};
+
+std::vector<Target> all_targets() {
+  std::vector<Target> targets;
+  std::string names = known_targets();
+  std::erase(names, ',');
+  std::istringstream stream(names);
+  for (std::string name; stream >> name;) targets.push_back(*parse_target(name));
+  return targets;
+}
+
+TEST(TileConfig, OfEveryLegalDescriptorHasALegalDefaultThatFitsItsTarget) {
+  int descriptors = 0;
+  for (const Target& target : all_targets()) {
+    for (MaskForm form : {MaskForm::kNone, MaskForm::kCausal, MaskForm::kWindow, MaskForm::kC1, MaskForm::kC2,
+                          MaskForm::kF2, MaskForm::kF4}) {
+      for (int head_dim_qk = 8; head_dim_qk <= 256; head_dim_qk += 8) {
+        for (int head_dim_v = 8; head_dim_v <= 256; head_dim_v += 8) {
+          KernelDescriptor descriptor;
+          descriptor.target = target;
+          descriptor.mask_form = form;
+          descriptor.head_dim_qk = head_dim_qk;
+          descriptor.head_dim_v = head_dim_v;
+          const TileConfig config = default_tile_config(descriptor);
+          ASSERT_THAT(broken_rules(descriptor, config), IsEmpty()) << to_string(descriptor) << " " << to_string(config);
+          ASSERT_GE(estimate_resources(descriptor, config).ctas_per_sm, 1) << to_string(descriptor);
+          ++descriptors;
+        }
+      }
+    }
+  }
+  EXPECT_GE(descriptors, 5 * 7 * 32 * 32);
+}
+
+struct BrokenCase {
+  TileConfig config;
+  const char* rule;
+};
+
+const BrokenCase kBrokenCases[] = {
+    {{128, 64, 0, 2, false}, "warps = 0"},     {{144, 64, 9, 2, false}, "warps = 9"},
+    {{0, 64, 4, 2, false}, "tile_q = 0"},      {{96, 64, 4, 2, false}, "tile_q = 96"},
+    {{320, 64, 4, 2, false}, "tile_q = 320"},  {{-64, 64, 4, 2, false}, "tile_q = -64"},
+    {{128, 0, 4, 2, false}, "tile_k = 0"},     {{128, 24, 4, 2, false}, "tile_k = 24"},
+    {{128, -16, 4, 2, false}, "tile_k = -16"}, {{128, 64, 4, 1, false}, "stages = 1"},
+    {{128, 64, 4, 0, false}, "stages = 0"},    {{128, 64, 4, 99, false}, "stages = 99"},
+};
+
+TEST(TileConfig, EachBrokenRuleNamesItsFieldAndValue) {
+  for (const BrokenCase& broken : kBrokenCases) {
+    EXPECT_THAT(broken_rules(KernelDescriptor{}, broken.config), testing::Contains(HasSubstr(broken.rule)))
+        << broken.rule;
+  }
+}
+
+TEST(TileConfig, AllBrokenRulesAreListedAtOnceWithThoseOfTheDescriptor) {
+  KernelDescriptor descriptor;
+  descriptor.head_dim_v = 300;
+  EXPECT_THAT(broken_rules(descriptor, {100, 24, 4, 1, false}),
+              ElementsAre(HasSubstr("head_dim_v = 300"), HasSubstr("tile_q = 100"), HasSubstr("tile_k = 24"),
+                          HasSubstr("stages = 1")));
+}
+
+TEST(TileConfig, ThatNeedsMoreSharedMemoryThanTheTargetHasIsRefusedThereOnly) {
+  KernelDescriptor descriptor;
+  const TileConfig config{128, 128, 8, 4, false};  // 32 KiB of query and 4 x 32 KiB of ring
+  descriptor.target = {90, false};
+  EXPECT_THAT(broken_rules(descriptor, config), IsEmpty());
+  descriptor.target = {86, false};
+  const auto rules = broken_rules(descriptor, config);
+  ASSERT_THAT(rules, SizeIs(1));
+  EXPECT_THAT(rules[0], HasSubstr("shared memory"));
+  EXPECT_THAT(rules[0], HasSubstr("sm_86"));
+  EXPECT_EQ(estimate_resources(descriptor, config).ctas_per_sm, 0);
+}
+
+TEST(TileConfig, NeedsMoreOfASmTheLargerItIs) {
+  const KernelDescriptor descriptor;
+  const ResourceEstimate base = estimate_resources(descriptor, kConfig);
+  for (const TileConfig& larger : {TileConfig{256, 64, 4, 2, false}, TileConfig{128, 128, 4, 2, false}}) {
+    EXPECT_GT(estimate_resources(descriptor, larger).shared_bytes, base.shared_bytes) << to_string(larger);
+    EXPECT_GT(estimate_resources(descriptor, larger).registers_per_thread, base.registers_per_thread);
+  }
+  EXPECT_GT(estimate_resources(descriptor, {128, 64, 4, 3, false}).shared_bytes, base.shared_bytes);
+}
+
+TEST(TileConfig, IsWrittenInOneShortLine) {
+  EXPECT_EQ(to_string(kConfig), "128x64 w4 s2");
+  EXPECT_NE(to_string(kConfig), to_string(TileConfig{128, 64, 4, 2, true}));
+}
+
+}  // namespace
+}  // namespace flashmask
