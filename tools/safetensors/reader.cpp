@@ -68,10 +68,12 @@ Reader::~Reader() {
   ::close(descriptor_);
 }
 
-std::vector<std::byte> Reader::read(const TensorInfo& tensor) const {
-  std::vector<std::byte> data(tensor.bytes());
-  read_at(data_start_ + tensor.begin, data.data(), data.size());
-  return data;
+void Reader::read(const TensorInfo& tensor, std::span<std::byte> destination) const {
+  if (destination.size() != tensor.bytes()) {
+    throw Error(ErrorCode::kInternal, fmt::format("{}: tensor {} has {} bytes, not {}", name_, printable(tensor.name),
+                                                  tensor.bytes(), destination.size()));
+  }
+  read_at(data_start_ + tensor.begin, destination.data(), destination.size());
 }
 
 void Reader::read_at(std::uint64_t offset, void* destination, std::size_t bytes) const {

@@ -2,8 +2,9 @@
 
 #include <cstddef>
 #include <filesystem>
+#include <span>
+#include <string>
 #include <string_view>
-#include <vector>
 
 #include "tools/safetensors/layout.h"
 
@@ -23,8 +24,8 @@ class Reader {
   const Layout& layout() const { return layout_; }
   /// Null if there is none of this name.
   const TensorInfo* find(std::string_view name) const { return layout_.find(name); }
-  /// The data of a tensor of this file. Throws Error{kStorage}.
-  std::vector<std::byte> read(const TensorInfo& tensor) const;
+  /// Reads the data of a tensor of this file into `destination`, which has exactly its bytes. Throws Error{kStorage}.
+  void read(const TensorInfo& tensor, std::span<std::byte> destination) const;
 
  private:
   void read_at(std::uint64_t offset, void* destination, std::size_t bytes) const;

@@ -1,0 +1,139 @@
+#include "tools/command/arguments.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include "flashmask/error.h"
+
+namespace flashmask::command {
+namespace {
+
+using ::testing::HasSubstr;
+using Words = std::vector<std::string>;
+
+Words operator+(Words words, const Words& more) {
+  words.insert(words.end(), more.begin(), more.end());
+  return words;
+}
+
+const Words kRun = {"run", "in", "-o", "out"};
+const Words kCompile = {"compile", "--dtype", "bf16", "--head-dim", "128", "--target", "sm_80", "--form"};
+
+RunArguments run_arguments(const Words& more) { return std::get<RunArguments>(parse_arguments(kRun + more)); }
+
+/// The text of the usage error; empty when the words are legal.
+std::string usage_error(const Words& words) {
+  try {
+    parse_arguments(words);
+  } catch (const Error& error) {
+    EXPECT_EQ(error.code(), ErrorCode::kInvalidArgument);
+    return error.what();
+  }
+  return "";
+}
+
+TEST(Arguments, RunHasDefaults) {
+  const RunArguments run = run_arguments({});
+  EXPECT_EQ(run.input, "in");
+  EXPECT_EQ(run.output, "out");
+  EXPECT_FALSE(run.causal || run.verify || run.json);
+  EXPECT_FALSE(run.causal_alignment || run.window || run.scale || run.target || run.tile || run.seed);
+  EXPECT_EQ(run.device, DeviceChoice::kAuto);
+}
+
+TEST(Arguments, RunTakesEveryOption) {
+  const RunArguments run =
+      run_arguments({"--causal", "--causal-alignment", "top-left", "--scale", "0.25", "--device", "emulator", "--target",
+                     "sm_90a", "--tile", "64,32", "--seed", "18446744073709551615", "--verify", "--json"});
+  EXPECT_TRUE(run.causal && run.verify && run.json);
+  EXPECT_EQ(run.causal_alignment, CausalAlignment::kTopLeft);
+  EXPECT_EQ(run.scale, 0.25f);
+  EXPECT_EQ(run.device, DeviceChoice::kEmulator);
+  EXPECT_EQ(run.target, (Target{90, true}));
+  EXPECT_EQ(run.tile->query, 64);
+  EXPECT_EQ(run.tile->key, 32);
+  EXPECT_EQ(run.seed, ~std::uint64_t{0});
+}
+
+TEST(Arguments, AWindowTakesMinusOneInBothSpellings) {
+  for (const Words& words : {Words{"--window", "-1,3"}, Words{"--window=-1,3"}}) {
+    const RunArguments run = run_arguments(words);
+    EXPECT_EQ(run.window->left, -1);
+    EXPECT_EQ(run.window->right, 3);
+  }
+}
+
+TEST(Arguments, AWindowOfOtherNegativesOrHalfAWindowIsRefused) {
+  for (const char* window : {"-2,0", "0,-2", "1", "1,", ",1", "1,2,3", "a,b", "1, 2", "2147483648,0", ""}) {
+    EXPECT_THAT(usage_error(kRun + Words{"--window", window}), HasSubstr("--window")) << window;
+  }
+}
+
+TEST(Arguments, AScaleThatIsNotFiniteAndPositiveIsRefused) {
+  for (const char* scale : {"0", "-0", "-1", "nan", "inf", "-inf", "1e39", "1e-60", "x", "1x", ""}) {
+    EXPECT_THAT(usage_error(kRun + Words{"--scale", scale}), HasSubstr("--scale")) << scale;
+  }
+}
+
+TEST(Arguments, ValuesOutsideTheirListAreRefusedWithTheList) {
+  EXPECT_THAT(usage_error(kRun + Words{"--device", "tpu"}), HasSubstr("auto, cuda or emulator"));
+  EXPECT_THAT(usage_error(kRun + Words{"--target", "sm_12"}), HasSubstr("sm_80"));
+  EXPECT_THAT(usage_error(kRun + Words{"--tile", "0,64"}), HasSubstr("--tile"));
+  EXPECT_THAT(usage_error(kRun + Words{"--seed", "-1"}), HasSubstr("--seed"));
+  EXPECT_THAT(usage_error(kRun + Words{"--causal-alignment", "middle"}), HasSubstr("bottom-right or top-left"));
+  EXPECT_THAT(usage_error(kCompile + Words{"f3"}), HasSubstr("none, causal, window, c1, c2, f2 or f4"));
+  EXPECT_THAT(usage_error(kCompile + Words{"c1", "--pass", "sideways"}), HasSubstr("forward"));
+}
+
+TEST(Arguments, WhatIsMissingOrTooMuchIsRefused) {
+  EXPECT_NE(usage_error({}), "");
+  EXPECT_NE(usage_error({"run"}), "");
+  EXPECT_NE(usage_error({"run", "in"}), "");
+  EXPECT_NE(usage_error({"walk"}), "");
+  EXPECT_NE(usage_error(kRun + Words{"--fast"}), "");
+  EXPECT_NE(usage_error(kRun + Words{"another"}), "");
+  EXPECT_NE(usage_error(kRun + Words{"--scale"}), "");
+  EXPECT_NE(usage_error(kRun + Words{"--scale", "1", "--scale", "2"}), "");
+  EXPECT_NE(usage_error({"compile", "--dtype", "bf16"}), "");
+}
+
+TEST(Arguments, CompileMakesADescriptor) {
+  const auto compile = std::get<CompileArguments>(
+      parse_arguments({"compile", "--pass", "forward", "--dtype", "fp16", "--head-dim", "192,128", "--form", "c2",
+                       "--target", "sm_90a", "--causal-alignment", "top-left", "--json"}));
+  EXPECT_EQ(to_string(compile.descriptor), "forward fp16 d192/128 c2 top-left sm_90a");
+  EXPECT_TRUE(compile.json);
+}
+
+TEST(Arguments, AnAlignmentWithoutADiagonalIsRefused) {
+  EXPECT_THAT(usage_error(kCompile + Words{"f2", "--causal-alignment", "top-left"}), HasSubstr("no diagonal"));
+  EXPECT_EQ(usage_error(kCompile + Words{"window", "--causal-alignment", "top-left"}), "");
+}
+
+TEST(Arguments, AHeadDimThatIsNoNumberIsRefused) {
+  for (const char* head_dim : {"", "x", "0", "-8", "64,", "64,0", "64,64,64"}) {
+    EXPECT_THAT(usage_error({"compile", "--dtype", "bf16", "--form", "none", "--target", "sm_80", "--head-dim", head_dim}),
+                HasSubstr("--head-dim"))
+        << head_dim;
+  }
+}
+
+TEST(Arguments, InspectShowsOneThingOrAllAsJson) {
+  Words words = kCompile + Words{"none"};
+  words[0] = "inspect";
+  EXPECT_TRUE(std::get<InspectArguments>(parse_arguments(words)).resources);
+  EXPECT_TRUE(std::get<InspectArguments>(parse_arguments(words + Words{"--ptx"})).ptx);
+  EXPECT_THAT(usage_error(words + Words{"--ptx", "--source"}), HasSubstr("one of them at a time"));
+  EXPECT_EQ(usage_error(words + Words{"--ptx", "--source", "--resources", "--json"}), "");
+}
+
+TEST(Arguments, EveryHelpHasAnExample) {
+  for (const Words& words : {Words{"--help"}, Words{"run", "--help"}, Words{"compile", "-h"}, Words{"inspect", "--help"},
+                             Words{"doctor", "--help"}}) {
+    EXPECT_THAT(std::get<ShownText>(parse_arguments(words)).text, HasSubstr("Example:\n  flashmask "));
+  }
+  EXPECT_THAT(std::get<ShownText>(parse_arguments({"--version"})).text, ::testing::StartsWith("flashmask 0."));
+}
+
+}  // namespace
+}  // namespace flashmask::command

@@ -1,0 +1,189 @@
+#include "tools/command/arguments.h"
+
+#include <fmt/format.h>
+
+#include <CLI/CLI.hpp>
+#include <algorithm>
+
+#include "flashmask/error.h"
+#include "flashmask/runtime.h"
+#include "tools/command/values.h"
+
+namespace flashmask::command {
+namespace {
+
+constexpr const char* kExitCodes =
+    "Exit codes: 0 ok, 1 failed, 2 wrong usage or malformed input, 4 unsupported, 5 not cached although compiling is\n"
+    "forbidden (FLASHMASK_NO_JIT=1), 130 interrupted. Results go to standard output, all else to standard error.";
+
+constexpr const char* kRunHelp =
+    "Reads q [B,Sq,Hq,D], k [B,Sk,Hk,D], v [B,Sk,Hk,Dv] (all F16 or all BF16) and, if it is there,\n"
+    "startend_row_indices [B,Hm,Sk,n] (I32): with --causal n = 1 (LTS) or 2 (LTS, LTE), without n = 2 (LTS, UTE) or\n"
+    "4 (LTS, LTE, UTS, UTE); Hm is 1, Hk or Hq. Writes out [B,Sq,Hq,Dv] in the input's type and lse [B,Hq,Sq] (F32).\n"
+    "The output appears whole or not at all; when --verify fails it is written too, and the exit code is 1.\n\n"
+    "Example:\n  flashmask run packed.safetensors -o attention.safetensors --causal --verify";
+
+constexpr const char* kCompileHelp =
+    "Compiles one kernel into the cache, or finds it there. Needs no GPU.\n\n"
+    "Example:\n  flashmask compile --dtype bf16 --head-dim 128 --form c1 --target sm_90a --json";
+
+constexpr const char* kInspectHelp =
+    "Shows one kernel. Needs no GPU; --source needs no compiler either.\n\n"
+    "Example:\n  flashmask inspect --dtype bf16 --head-dim 192,128 --form causal --target sm_80 --source";
+
+constexpr const char* kDoctorHelp =
+    "Looks for what the library needs: driver, GPU, NVRTC, cache directory; says how to mend what is missing.\n\n"
+    "Example:\n  flashmask doctor";
+
+using OptionalText = std::optional<std::string>;
+
+/// The texts of options as given.
+struct RunTexts {
+  std::string input, output;
+  OptionalText alignment, window, scale, device, target, tile, seed;
+};
+
+struct SelectionTexts {
+  std::string pass = "forward", dtype, head_dim, form, target;
+  OptionalText alignment, tile;
+};
+
+template <typename Parse>
+auto optional_value(const OptionalText& text, Parse parse) -> std::optional<decltype(parse(*text))> {
+  if (!text) return std::nullopt;
+  return parse(*text);
+}
+
+void add_run(CLI::App& app, RunTexts& texts, RunArguments& run) {
+  app.add_option("IN", texts.input, "safetensors file to read")->required();
+  app.add_option("-o,--output", texts.output, "safetensors file to write")->required();
+  app.add_flag("--causal", run.causal, "mask the keys behind each query");
+  app.add_option("--causal-alignment", texts.alignment,
+                 "where the diagonal lies when Sq != Sk: bottom-right (default) or top-left");
+  app.add_option("--window", texts.window,
+                 "L,R: keys to the left and right that a query sees; -1: all. With --causal the right side is 0");
+  app.add_option("--scale", texts.scale, "softmax scale (default 1/sqrt(D))");
+  app.add_option("--device", texts.device, "auto (default: the GPU if there is one), cuda or emulator");
+  app.add_option("--target", texts.target, "architecture of the code (default: the GPU's own, sm_80 on the emulator)");
+  app.add_option("--tile", texts.tile, "Q,K: query rows and key columns of a tile (default by heuristic)");
+  app.add_option("--seed", texts.seed, "the emulator's interleaving of warps and copies (default 0)");
+  app.add_flag("--verify", run.verify, "compare with fp64 attention on the CPU and print the figures");
+  app.add_flag("--json", run.json, "print one JSON object");
+  app.footer(kRunHelp);
+}
+
+void add_selection(CLI::App& app, SelectionTexts& texts) {
+  app.add_option("--pass", texts.pass, "forward (default)");
+  app.add_option("--dtype", texts.dtype, "fp16 or bf16")->required();
+  app.add_option("--head-dim", texts.head_dim, "D or D,Dv: of queries and keys, and of values")->required();
+  app.add_option("--form", texts.form, "mask: none, causal, window, c1, c2, f2 or f4")->required();
+  app.add_option("--target", texts.target, "architecture: " + known_targets())->required();
+  app.add_option("--causal-alignment", texts.alignment, "bottom-right (default) or top-left");
+  app.add_option("--tile", texts.tile, "Q,K: query rows and key columns of a tile (default by heuristic)");
+}
+
+void finish_run(const RunTexts& texts, RunArguments& run) {
+  run.input = texts.input;
+  run.output = texts.output;
+  run.causal_alignment = optional_value(texts.alignment, require_causal_alignment);
+  run.window = optional_value(texts.window, parse_window);
+  run.scale = optional_value(texts.scale, parse_scale);
+  run.device = optional_value(texts.device, parse_device).value_or(DeviceChoice::kAuto);
+  run.target = optional_value(texts.target, require_target);
+  run.tile = optional_value(texts.tile, parse_tile);
+  run.seed = optional_value(texts.seed, parse_seed);
+}
+
+KernelDescriptor descriptor_of(const SelectionTexts& texts) {
+  KernelDescriptor descriptor;
+  descriptor.pass = require_pass(texts.pass);
+  descriptor.dtype = require_data_type(texts.dtype);
+  parse_head_dims(texts.head_dim, descriptor);
+  descriptor.mask_form = require_mask_form(texts.form);
+  descriptor.target = require_target(texts.target);
+  if (texts.alignment) {
+    descriptor.causal_alignment = require_causal_alignment(*texts.alignment);
+    if (!has_diagonal(descriptor.mask_form)) {
+      throw Error(ErrorCode::kInvalidArgument,
+                  fmt::format("--causal-alignment {}: the form {} has no diagonal to align", *texts.alignment,
+                              to_string(descriptor.mask_form)),
+                  "leave --causal-alignment out");
+    }
+  }
+  return descriptor;
+}
+
+}  // namespace
+
+Arguments parse_arguments(const std::vector<std::string>& words) {
+  CLI::App app("Attention under FlashMask masks, by kernels compiled for the request and kept.", "flashmask");
+  app.footer(std::string(kExitCodes) +
+             "\n\nExample:\n  flashmask run packed.safetensors -o attention.safetensors --causal");
+  app.set_version_flag("--version", fmt::format("flashmask {}", version()));
+  app.require_subcommand(1);
+
+  RunTexts run_texts;
+  RunArguments run;
+  CLI::App* run_app = app.add_subcommand("run", "attention over the tensors of a file");
+  add_run(*run_app, run_texts, run);
+
+  SelectionTexts selection;
+  CompileArguments compile;
+  CLI::App* compile_app = app.add_subcommand("compile", "compile one kernel into the cache");
+  add_selection(*compile_app, selection);
+  compile_app->add_flag("--json", compile.json, "print one JSON object");
+  compile_app->footer(kCompileHelp);
+
+  InspectArguments inspect;
+  CLI::App* inspect_app = app.add_subcommand("inspect", "show the text, the PTX or the resources of one kernel");
+  add_selection(*inspect_app, selection);
+  inspect_app->add_flag("--source", inspect.source, "the CUDA C++ text; plain nvcc compiles it");
+  inspect_app->add_flag("--ptx", inspect.ptx, "the PTX");
+  inspect_app->add_flag("--resources", inspect.resources,
+                        "registers, spills, shared memory, occupancy (what is shown without a choice)");
+  inspect_app->add_flag("--json", inspect.json, "print one JSON object; then any of the three together");
+  inspect_app->footer(kInspectHelp);
+
+  DoctorArguments doctor;
+  CLI::App* doctor_app = app.add_subcommand("doctor", "say what was found where");
+  doctor_app->add_flag("--json", doctor.json, "print one JSON object");
+  doctor_app->footer(kDoctorHelp);
+
+  try {
+    std::vector<std::string> reversed(words.rbegin(), words.rend());  // as CLI11 wants them
+    app.parse(std::move(reversed));
+  } catch (const CLI::CallForVersion& request) {
+    return ShownText{std::string(request.what()) + "\n"};
+  } catch (const CLI::CallForHelp&) {
+    const auto chosen = app.get_subcommands();
+    return ShownText{chosen.empty() ? app.help() : chosen.front()->help()};
+  } catch (const CLI::ParseError& error) {
+    const auto chosen = app.get_subcommands();
+    throw Error(ErrorCode::kInvalidArgument, error.what(),
+                chosen.empty() ? "see flashmask --help" : "see flashmask " + chosen.front()->get_name() + " --help");
+  }
+
+  if (run_app->parsed()) {
+    finish_run(run_texts, run);
+    return run;
+  }
+  if (compile_app->parsed()) {
+    compile.descriptor = descriptor_of(selection);
+    compile.tile = optional_value(selection.tile, parse_tile);
+    return compile;
+  }
+  if (inspect_app->parsed()) {
+    inspect.descriptor = descriptor_of(selection);
+    inspect.tile = optional_value(selection.tile, parse_tile);
+    const int shown = inspect.source + inspect.ptx + inspect.resources;
+    if (shown > 1 && !inspect.json) {
+      throw Error(ErrorCode::kInvalidArgument, "--source, --ptx and --resources: one of them at a time is allowed",
+                  "add --json to get them together");
+    }
+    if (shown == 0) inspect.resources = true;
+    return inspect;
+  }
+  return doctor;
+}
+
+}  // namespace flashmask::command

@@ -1,0 +1,73 @@
+#pragma once
+
+#include <cstdint>
+#include <filesystem>
+#include <optional>
+#include <string>
+#include <variant>
+#include <vector>
+
+#include "flashmask/kernel_descriptor.h"
+
+namespace flashmask::command {
+
+enum class DeviceChoice { kAuto, kCuda, kEmulator };
+
+/// --window L,R: keys to the left and to the right that a query sees; -1: all of that side.
+struct Window {
+  int left = -1;
+  int right = -1;
+};
+
+/// --tile Q,K: query rows and key columns of a tile.
+struct TileShape {
+  int query = 0;
+  int key = 0;
+};
+
+struct RunArguments {
+  std::filesystem::path input;
+  std::filesystem::path output;
+  bool causal = false;
+  std::optional<CausalAlignment> causal_alignment;
+  std::optional<Window> window;
+  std::optional<float> scale;  ///< empty: 1 / sqrt(head_dim_qk)
+  DeviceChoice device = DeviceChoice::kAuto;
+  std::optional<Target> target;  ///< empty: the GPU's own, sm_80 on the emulator
+  std::optional<TileShape> tile;
+  std::optional<std::uint64_t> seed;  ///< of the emulator; empty: 0
+  bool verify = false;
+  bool json = false;
+};
+
+struct CompileArguments {
+  KernelDescriptor descriptor;
+  std::optional<TileShape> tile;
+  bool json = false;
+};
+
+struct InspectArguments {
+  KernelDescriptor descriptor;
+  std::optional<TileShape> tile;
+  bool source = false;
+  bool ptx = false;
+  bool resources = false;
+  bool json = false;
+};
+
+struct DoctorArguments {
+  bool json = false;
+};
+
+/// --help and --version: a text for standard output.
+struct ShownText {
+  std::string text;
+};
+
+using Arguments = std::variant<RunArguments, CompileArguments, InspectArguments, DoctorArguments, ShownText>;
+
+/// Parses the words behind the command's name. Throws Error{kInvalidArgument} with the option, its value and what is
+/// allowed.
+Arguments parse_arguments(const std::vector<std::string>& words);
+
+}  // namespace flashmask::command

@@ -1,0 +1,24 @@
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "tools/command/arguments.h"
+#include "tools/command/exit_code.h"
+
+namespace flashmask::command {
+
+// Each command does its work and prints its result on standard output. They throw Error and return what main() returns.
+
+ExitCode run(const RunArguments& arguments);
+ExitCode compile(const CompileArguments& arguments);
+ExitCode inspect(const InspectArguments& arguments);
+ExitCode doctor(const DoctorArguments& arguments);
+
+/// Parses the words behind the command's name, runs the command and reports any error on standard error.
+ExitCode run_command(const std::vector<std::string>& words);
+
+/// Writes to standard output, to its end. Throws Error{kStorage} when it cannot (a full disk, a closed pipe).
+void print_result(const std::string& text);
+
+}  // namespace flashmask::command
