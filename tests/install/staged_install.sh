@@ -24,6 +24,7 @@ FindPackageBuildsAndRunsAnExample() {
   cmake --build "$build"
   grep -q "^flashmask_DIR:PATH=$STAGE" "$build/CMakeCache.txt" || fail "another flashmask than the staged one was found"
   "$build/install_consumer"
+  "$build/c_interface"
 }
 
 PkgConfigBuildsAndRunsAnExample() {
@@ -33,6 +34,9 @@ PkgConfigBuildsAndRunsAnExample() {
   # shellcheck disable=SC2086  # several flags
   "$CXX" -std=c++20 ${CXXFLAGS-} "$SOURCE/examples/install_consumer/main.cpp" -o "$program" $flags
   LD_LIBRARY_PATH=$STAGE/$LIBDIR "$program"
+  # shellcheck disable=SC2086
+  "$CC" -std=c11 ${CFLAGS-} "$SOURCE/examples/install_consumer/c_interface.c" -o "$program.c" $flags
+  LD_LIBRARY_PATH=$STAGE/$LIBDIR "$program.c"
 }
 
 TheCommandRunsFromAMovedTree() {
@@ -47,12 +51,12 @@ TheCommandRunsFromAMovedTree() {
 OnlyItsOwnSymbolsAreVisible() {
   local foreign
   foreign=$(nm -D -C --defined-only "$STAGE/$LIBDIR/libflashmask.so" | cut -d ' ' -f 3- |
-    grep -v -E '^(flashmask::|flashmask_|(vtable|typeinfo|typeinfo name) for flashmask::)' || true)
+    grep -v -E '^(flashmask::|fm_|(vtable|typeinfo|typeinfo name) for flashmask::)' || true)
   [[ -z $foreign ]] || fail "these symbols are not ours to show: $foreign"
   local name
   for name in 'flashmask::Runtime::request(' 'flashmask::open_cuda_device(' 'flashmask::reference::attention(' \
-    'flashmask::default_tile_config('; do
-    nm -D -C --defined-only "$STAGE/$LIBDIR/libflashmask.so" | grep -q -F "$name" || fail "$name…) is not visible"
+    'flashmask::default_tile_config(' 'fm_runtime_request'; do
+    nm -D -C --defined-only "$STAGE/$LIBDIR/libflashmask.so" | grep -q -F "$name" || fail "$name is not visible"
   done
 }
 
