@@ -37,15 +37,15 @@ struct ForwardLaunch {
   int batch = 0;
   int seqlen_q = 0;
   int seqlen_k = 0;
-  int num_heads_q = 0;    ///< a multiple of num_heads_kv
+  int num_heads_q = 0;  ///< a multiple of num_heads_kv
   int num_heads_kv = 0;
-  int num_heads_mask = 1; ///< 1, num_heads_kv or num_heads_q; only for forms with vectors
-  TensorView query;       ///< [batch, seqlen_q, num_heads_q, head_dim_qk]
-  TensorView key;         ///< [batch, seqlen_k, num_heads_kv, head_dim_qk]
-  TensorView value;       ///< [batch, seqlen_k, num_heads_kv, head_dim_v]
-  TensorView output;      ///< [batch, seqlen_q, num_heads_q, head_dim_v]; rows that see no key become 0
-  DevicePointer lse = 0;  ///< float32 [batch, num_heads_q, seqlen_q], natural log, scale included; -inf for rows that see
-                          ///< no key; 0: not wanted
+  int num_heads_mask = 1;  ///< 1, num_heads_kv or num_heads_q; only for forms with vectors
+  TensorView query;        ///< [batch, seqlen_q, num_heads_q, head_dim_qk]
+  TensorView key;          ///< [batch, seqlen_k, num_heads_kv, head_dim_qk]
+  TensorView value;        ///< [batch, seqlen_k, num_heads_kv, head_dim_v]
+  TensorView output;       ///< [batch, seqlen_q, num_heads_q, head_dim_v]; rows that see no key become 0
+  DevicePointer lse = 0;   ///< float32 [batch, num_heads_q, seqlen_q], natural log, scale included; -inf for rows that
+                          ///< see no key; 0: not wanted
   DevicePointer startend_row_indices = 0;  ///< int32 [batch, num_heads_mask, seqlen_k, vectors_per_column], contiguous
   float softmax_scale = 0;                 ///< finite and > 0
   int window_left = -1;                    ///< keys to the left that a query sees; -1: all (kWindow only)
@@ -59,7 +59,7 @@ FLASHMASK_API std::vector<std::string> broken_rules(const KernelDescriptor& desc
 struct ProblemHint {
   int seqlen_q = 0;  ///< 0: unknown
   int seqlen_k = 0;
-  int heads = 0;     ///< batch * num_heads_q
+  int heads = 0;  ///< batch * num_heads_q
 };
 
 struct RequestOptions {
@@ -132,11 +132,18 @@ enum class LogLevel { kDebug, kInfo, kWarning, kError };
 
 /// How a runtime behaves. The environment is read in one place, Policy::from_environment(); see docs/environment.md.
 struct FLASHMASK_API Policy {
-  /// Directory of the cache; empty: no disk cache. from_environment(): FLASHMASK_CACHE_DIR, else
-  /// $XDG_CACHE_HOME/flashmask, else $HOME/.cache/flashmask.
+  /// Directory of the cache, absolute; empty: no disk cache. from_environment(): FLASHMASK_CACHE_DIR ("off": none),
+  /// else $XDG_CACHE_HOME/flashmask, else $HOME/.cache/flashmask.
   std::string cache_directory;
+  /// Why there is no cache directory although one was wanted (no HOME, …): worth one warning. Empty otherwise.
+  std::string cache_refusal;
   /// Full path of the NVRTC library; empty: looked for in the usual places (FLASHMASK_NVRTC).
   std::string nvrtc_path;
+  /// Folders of CUDA toolkits whose lib64 and lib are searched for NVRTC (CUDA_HOME, CUDA_PATH).
+  std::vector<std::string> cuda_toolkits;
+  /// Whose code is wanted from the cache, and from the compiler: empty for any NVRTC, "13" for a major version,
+  /// "13.0.88" for exactly one build (FLASHMASK_TOOLCHAIN).
+  std::string toolchain;
   /// Refuse to compile: a miss is Error{kNotCached} (FLASHMASK_NO_JIT=1).
   bool no_jit = false;
   /// Least level that is logged (FLASHMASK_LOG = debug, info, warning, error, off).
@@ -159,8 +166,8 @@ class FLASHMASK_API Runtime {
   Runtime(const Runtime&) = delete;
   Runtime& operator=(const Runtime&) = delete;
 
-  /// A kernel for the descriptor, whose target must run on the device. Throws Error: kInvalidArgument or kUnsupported with
-  /// every broken rule, kNotFound without NVRTC, kCompile, kDevice, kNotCached.
+  /// A kernel for the descriptor, whose target must run on the device. Throws Error: kInvalidArgument or kUnsupported
+  /// with every broken rule, kNotFound without NVRTC, kCompile, kDevice, kNotCached.
   std::shared_ptr<const Kernel> request(const KernelDescriptor& descriptor, const RequestOptions& options = {});
   /// The kernel's images, from the cache or compiled and stored; never loaded.
   CompiledKernel compile(const KernelDescriptor& descriptor, const RequestOptions& options = {});
@@ -181,8 +188,8 @@ struct Finding {
   enum class Status { kOk, kMissing, kProblem };
   std::string subject;  ///< "nvrtc", "driver", "gpu", "cache directory", …
   Status status = Status::kOk;
-  std::string detail;   ///< what was found where
-  std::string mend;     ///< what to do; empty when ok
+  std::string detail;  ///< what was found where
+  std::string mend;    ///< what to do; empty when ok
 };
 /// Looks at this machine: library version, NVRTC, driver, GPUs, cache directory, policy. Never throws.
 FLASHMASK_API std::vector<Finding> diagnose(const Policy& policy);

@@ -1,0 +1,148 @@
+#include <fmt/format.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <cstring>
+#include <filesystem>
+
+#include "cache/directory.h"
+#include "flashmask/runtime.h"
+#include "runtime/compile/compiler.h"
+#include "runtime/device/cuda_device.h"
+#include "runtime/environment.h"
+
+namespace flashmask {
+namespace {
+
+using Status = Finding::Status;
+
+// The smallest proof that the compiler works as a whole: its builtins, its optimiser and ptxas.
+constexpr const char* kProbeEntry = "flashmask_probe";
+constexpr const char* kProbeText = R"(extern "C" __global__ void flashmask_probe(int* out) { *out = 1; })";
+
+Finding look_for_nvrtc(const Policy& policy) try {
+  compile::Compiler compiler(policy);
+  const auto nvrtc = compiler.nvrtc();
+  const std::string place = fmt::format("{} (found by: {})", nvrtc->path(), nvrtc->origin());
+  try {
+    const compile::Compilation probe = compiler.compile(kProbeText, kProbeEntry, Target{});
+    return {"nvrtc", Status::kOk, fmt::format("{}, {}, compiles for {}", probe.toolchain, place, to_string(Target{})),
+            ""};
+  } catch (const Error& error) {
+    return {"nvrtc", Status::kProblem, fmt::format("{}: {}", place, error.what()),
+            "Reinstall it: tools/setup.sh, or name a whole one with FLASHMASK_NVRTC."};
+  }
+} catch (const Error& error) {
+  return {"nvrtc", Status::kMissing, error.what(), error.hint()};
+}
+
+void look_for_gpus(std::vector<Finding>& findings) {
+  const CudaDriver* driver = nullptr;
+  try {
+    driver = &CudaDriver::get();
+  } catch (const Error& error) {
+    findings.push_back({"driver", Status::kMissing, error.what(), error.hint()});
+    return;
+  }
+  const bool loads = driver->library_load_data != nullptr;
+  findings.push_back(
+      {"driver", loads ? Status::kOk : Status::kProblem,
+       fmt::format("CUDA {}, {}{}", driver->version_text(), driver->path(), loads ? "" : ": too old to load kernels"),
+       loads ? "" : "Update NVIDIA's driver to one of CUDA 12.0 or newer."});
+  for (int ordinal = 0; ordinal < driver->device_count(); ++ordinal) try {
+      const DeviceProperties gpu = open_cuda_device(*driver, ordinal)->properties();
+      const bool known = parse_target(to_string(gpu.target)).has_value();
+      findings.push_back({"gpu", known ? Status::kOk : Status::kProblem,
+                          fmt::format("{}: {}, {}, {} SMs, {:.1f} GiB", ordinal, gpu.name, to_string(gpu.target),
+                                      gpu.multiprocessors, static_cast<double>(gpu.memory_bytes) / (1 << 30)),
+                          known ? "" : fmt::format("No kernels are generated for it; known are {}.", known_targets())});
+    } catch (const Error& error) {
+      findings.push_back({"gpu", Status::kProblem, fmt::format("{}: {}", ordinal, error.what()), error.hint()});
+    }
+}
+
+/// How many entries there are, and how large they are.
+std::string content_of(const std::string& directory) {
+  namespace fs = std::filesystem;
+  std::error_code error;
+  std::size_t count = 0;
+  std::uintmax_t bytes = 0;
+  for (fs::recursive_directory_iterator entry(directory + "/v1", error), end; !error && entry != end;
+       entry.increment(error)) {
+    std::error_code ignored;
+    if (!entry->is_regular_file(ignored) || ignored) continue;
+    ++count;
+    if (const auto size = entry->file_size(ignored); !ignored) bytes += size;
+  }
+  return fmt::format("{} entries, {:.1f} MiB", count, static_cast<double>(bytes) / (1 << 20));
+}
+
+Finding look_at_cache(const Policy& policy) {
+  const std::string subject = "cache directory";
+  const std::string& path = policy.cache_directory;
+  if (path.empty() && policy.cache_refusal.empty()) return {subject, Status::kOk, "turned off", ""};
+  if (path.empty())
+    return {subject, Status::kProblem, policy.cache_refusal, "Name one: FLASHMASK_CACHE_DIR=/absolute/directory"};
+  struct stat status{};
+  if (lstat(path.c_str(), &status) == 0 && S_ISLNK(status.st_mode) && stat(path.c_str(), &status) != 0)
+    return {subject, Status::kProblem, fmt::format("{} is a link to nowhere", path), fmt::format("rm '{}'", path)};
+  if (stat(path.c_str(), &status) != 0) {
+    const int reason = errno;
+    if (reason != ENOENT)
+      return {subject, Status::kProblem, fmt::format("{}: {}", path, std::strerror(reason)),
+              "Name another one with FLASHMASK_CACHE_DIR, or mend the permissions of the folders above it."};
+    std::filesystem::path above = std::filesystem::path(path).parent_path();
+    std::error_code ignored;
+    while (above != above.parent_path() && !std::filesystem::exists(above, ignored)) above = above.parent_path();
+    if (access(above.c_str(), W_OK | X_OK) != 0)
+      return {subject, Status::kProblem,
+              fmt::format("{} is not there and cannot be created: {}: {}", path, above.string(), std::strerror(errno)),
+              "Name another one with FLASHMASK_CACHE_DIR."};
+    return {subject, Status::kOk, fmt::format("{} (created with the first kernel)", path), ""};
+  }
+  const std::string owner = fmt::format("owner {}, mode {:04o}", status.st_uid, status.st_mode & 07777);
+  if (!S_ISDIR(status.st_mode))
+    return {subject, Status::kProblem, fmt::format("{} is not a directory", path),
+            "Name another one with FLASHMASK_CACHE_DIR."};
+  if (auto refusal = cache::refuse_directory(path, status, geteuid()))
+    return {subject, Status::kProblem, fmt::format("{} ({}): {}", path, owner, *refusal),
+            fmt::format("chmod 700 '{}', or name another one with FLASHMASK_CACHE_DIR.", path)};
+  if (access(path.c_str(), R_OK | W_OK | X_OK) != 0)
+    return {subject, Status::kProblem, fmt::format("{} ({}) cannot be written: {}", path, owner, std::strerror(errno)),
+            "Kernels are compiled in every process. Name another one with FLASHMASK_CACHE_DIR."};
+  return {subject, Status::kOk, fmt::format("{} ({}): {}", path, owner, content_of(path)), ""};
+}
+
+void look_at_environment(std::vector<Finding>& findings) {
+  for (const SetVariable& variable : set_variables()) {
+    std::string names;
+    for (const EnvironmentVariable& own : own_variables())
+      names += fmt::format("{}{}", names.empty() ? "" : ", ", own.name);
+    findings.push_back({"environment", variable.known ? Status::kOk : Status::kProblem,
+                        fmt::format("{}={}", variable.name, variable.value),
+                        variable.known ? "" : fmt::format("Nothing reads it. Known are {}.", names)});
+  }
+}
+
+}  // namespace
+
+std::vector<Finding> diagnose(const Policy& policy) {
+  std::vector<Finding> findings;
+  const auto guarded = [&](const char* subject, auto&& look) {
+    try {
+      look();
+    } catch (const std::exception& error) {
+      findings.push_back({subject, Status::kProblem, error.what(), ""});
+    }
+  };
+  guarded("library",
+          [&] { findings.push_back({"library", Status::kOk, fmt::format("FlashMask JIT {}", version()), ""}); });
+  guarded("nvrtc", [&] { findings.push_back(look_for_nvrtc(policy)); });
+  guarded("driver", [&] { look_for_gpus(findings); });
+  guarded("cache directory", [&] { findings.push_back(look_at_cache(policy)); });
+  guarded("environment", [&] { look_at_environment(findings); });
+  return findings;
+}
+
+}  // namespace flashmask

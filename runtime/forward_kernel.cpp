@@ -1,0 +1,86 @@
+#include "runtime/forward_kernel.h"
+
+#include <fmt/format.h>
+#include <fmt/ranges.h>
+
+#include <numbers>
+#include <type_traits>
+#include <utility>
+
+namespace flashmask {
+namespace {
+
+static_assert(std::is_trivially_copyable_v<ForwardArguments>, "the device reads the bytes of the struct");
+
+template <typename Element>
+Element* pointer(DevicePointer address) {
+  return reinterpret_cast<Element*>(static_cast<std::uintptr_t>(address));
+}
+
+RowStrides strides_of(const TensorView& tensor) {
+  return {tensor.stride_batch, tensor.stride_seqlen, tensor.stride_head};
+}
+
+/// A window that reaches over every key is no bound at all; saying so keeps the kernel's sums in 32 bits.
+int bounded(int window, const ForwardLaunch& launch) {
+  return window >= launch.seqlen_q + launch.seqlen_k ? -1 : window;
+}
+
+}  // namespace
+
+ForwardKernel::ForwardKernel(std::shared_ptr<Device> device, const generator::KernelSource& source,
+                             const StoredKernel& stored, std::string digest)
+    : device_(std::move(device)),
+      descriptor_(source.descriptor),
+      config_(source.config),
+      resources_(stored.record.resources),
+      origin_(stored.origin),
+      digest_(std::move(digest)),
+      threads_(static_cast<std::uint32_t>(source.threads)),
+      shared_bytes_(static_cast<std::uint32_t>(source.shared_bytes)),
+      loaded_(device_->load(stored.image, source.entry, shared_bytes_)) {}
+
+ForwardArguments forward_arguments(const KernelDescriptor& descriptor, const ForwardLaunch& launch) {
+  const bool has_vectors = vectors_per_column(descriptor.mask_form) > 0;
+  return {
+      .query = pointer<const void>(launch.query.data),
+      .key = pointer<const void>(launch.key.data),
+      .value = pointer<const void>(launch.value.data),
+      .output = pointer<void>(launch.output.data),
+      .lse = pointer<float>(launch.lse),
+      .row_intervals = pointer<const int>(launch.startend_row_indices),
+      .query_strides = strides_of(launch.query),
+      .key_strides = strides_of(launch.key),
+      .value_strides = strides_of(launch.value),
+      .output_strides = strides_of(launch.output),
+      .batch = launch.batch,
+      .seqlen_q = launch.seqlen_q,
+      .seqlen_k = launch.seqlen_k,
+      .num_heads_q = launch.num_heads_q,
+      .num_heads_kv = launch.num_heads_kv,
+      .num_heads_mask = has_vectors ? launch.num_heads_mask : 1,
+      .window_left = bounded(launch.window_left, launch),
+      .window_right = bounded(launch.window_right, launch),
+      .softmax_scale_log2 = launch.softmax_scale * std::numbers::log2e_v<float>,
+      .softmax_scale = launch.softmax_scale,
+  };
+}
+
+void ForwardKernel::launch(const ForwardLaunch& launch, Stream stream, DevicePointer) const {
+  if (const std::vector<std::string> rules = broken_rules(descriptor_, launch); !rules.empty()) [[unlikely]]
+    throw Error(
+        ErrorCode::kInvalidArgument,
+        fmt::format("the launch of \"{}\" breaks {}:\n  {}", to_string(descriptor_),
+                    rules.size() == 1 ? "a rule" : fmt::format("{} rules", rules.size()), fmt::join(rules, "\n  ")));
+  const ForwardArguments arguments = forward_arguments(descriptor_, launch);
+  const auto tile_q = static_cast<std::uint32_t>(config_.tile_q);
+  const LaunchGeometry geometry{
+      .grid = {(static_cast<std::uint32_t>(launch.seqlen_q) + tile_q - 1) / tile_q,
+               static_cast<std::uint32_t>(launch.num_heads_q), static_cast<std::uint32_t>(launch.batch)},
+      .block = threads_,
+      .shared_bytes = shared_bytes_,
+  };
+  device_->launch(*loaded_, geometry, std::as_bytes(std::span(&arguments, 1)), stream);
+}
+
+}  // namespace flashmask

@@ -1,0 +1,236 @@
+/* The C interface of FlashMask JIT: plain C99, for ctypes, cffi, dlopen and every language that speaks C.
+ *
+ * - Every function returns an fm_status; FM_OK is 0. What went wrong is told by fm_last_error() and fm_last_hint(),
+ *   per thread, until the next failing call of that thread.
+ * - Every struct begins with struct_size, which the caller sets to sizeof(the struct), so that it can grow: a library
+ *   that is newer than its caller takes the fields that are missing as 0, one that is older refuses what it does not
+ *   know. fm_init_*() fill a struct with its size and defaults.
+ * - Handles are counted by the library: a runtime keeps its device, a kernel keeps what it was loaded on. Any order of
+ *   release is fine. A handle may be used from many threads; it must not be released while it is in use.
+ * - No exception and no C++ type crosses this border. */
+#ifndef FLASHMASK_FLASHMASK_H
+#define FLASHMASK_FLASHMASK_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#if defined(__GNUC__)
+#define FM_API __attribute__((visibility("default")))
+#else
+#define FM_API
+#endif
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+typedef enum fm_status {
+  FM_OK = 0,
+  FM_INVALID_ARGUMENT = 1, /* a value breaks a rule of its own */
+  FM_UNSUPPORTED = 2,      /* legal, but no kernel of this library serves it */
+  FM_NOT_FOUND = 3,        /* a file, library, device or symbol is not there */
+  FM_COMPILE = 4,          /* NVRTC refused the text; the log is in the message */
+  FM_DEVICE = 5,           /* the driver or the emulator reported an error */
+  FM_STORAGE = 6,          /* a file could not be read or written */
+  FM_NOT_CACHED = 7,       /* a kernel would have to be compiled, and the policy forbids it */
+  FM_INTERNAL = 8,         /* a bug of this library */
+  FM_OUT_OF_MEMORY = 9     /* of the host */
+} fm_status;
+
+typedef enum fm_pass { FM_PASS_FORWARD = 0 } fm_pass;
+typedef enum fm_dtype { FM_FLOAT16 = 0, FM_BFLOAT16 = 1 } fm_dtype;
+typedef enum fm_mask_form {
+  FM_MASK_NONE = 0,
+  FM_MASK_CAUSAL = 1,
+  FM_MASK_WINDOW = 2,
+  FM_MASK_C1 = 3, /* causal, LTS */
+  FM_MASK_C2 = 4, /* causal, LTS LTE */
+  FM_MASK_F2 = 5, /* LTS UTE */
+  FM_MASK_F4 = 6  /* LTS LTE UTS UTE */
+} fm_mask_form;
+typedef enum fm_causal_alignment { FM_BOTTOM_RIGHT = 0, FM_TOP_LEFT = 1 } fm_causal_alignment;
+typedef enum fm_origin { FM_FROM_MEMORY = 0, FM_FROM_DISK = 1, FM_COMPILED = 2 } fm_origin;
+typedef enum fm_log_level {
+  FM_LOG_DEBUG = 0,
+  FM_LOG_INFO = 1,
+  FM_LOG_WARNING = 2,
+  FM_LOG_ERROR = 3,
+  FM_LOG_OFF = 4
+} fm_log_level;
+
+typedef struct fm_device fm_device;
+typedef struct fm_runtime fm_runtime;
+typedef struct fm_kernel fm_kernel;
+
+/* "0.1.0" */
+FM_API const char* fm_version(void);
+/* What the last failing call of this thread said; "" if none failed. Valid until that thread fails again. */
+FM_API const char* fm_last_error(void);
+/* What can be done about it; may be "". */
+FM_API const char* fm_last_hint(void);
+/* "invalid argument", "not found", …; never null. */
+FM_API const char* fm_status_name(fm_status status);
+
+/* ---- Devices ------------------------------------------------------------------------------------------------------
+ */
+
+typedef struct fm_device_info {
+  size_t struct_size;
+  int is_emulator;
+  char name[256];
+  char target[16]; /* "sm_90": what kernels are generated for on this device */
+  int multiprocessors;
+  size_t shared_bytes_per_block;
+  size_t memory_bytes;
+} fm_device_info;
+
+/* The GPU with this ordinal, in its primary context. */
+FM_API fm_status fm_device_open_cuda(int ordinal, fm_device** device);
+/* A device that executes PTX on the CPU. `target`: "sm_80", …; null: sm_80. */
+FM_API fm_status fm_device_open_emulator(const char* target, uint64_t seed, fm_device** device);
+FM_API void fm_device_release(fm_device* device);
+FM_API fm_status fm_device_get_info(const fm_device* device, fm_device_info* info);
+
+/* Device memory, 256-byte aligned, not initialised. Addresses are CUdeviceptr on a GPU; memory from elsewhere (PyTorch,
+ * the CUDA runtime) is as good. */
+FM_API fm_status fm_device_alloc(fm_device* device, size_t bytes, uint64_t* address);
+FM_API fm_status fm_device_free(fm_device* device, uint64_t address);
+/* Stream-ordered, complete on return. `stream` is a CUstream, null for the default stream. */
+FM_API fm_status fm_device_copy_in(fm_device* device, uint64_t destination, const void* source, size_t bytes,
+                                   void* stream);
+FM_API fm_status fm_device_copy_out(fm_device* device, void* destination, uint64_t source, size_t bytes, void* stream);
+FM_API fm_status fm_device_fill(fm_device* device, uint64_t destination, int value, size_t bytes, void* stream);
+FM_API fm_status fm_device_synchronize(fm_device* device, void* stream);
+
+/* ---- Runtimes -----------------------------------------------------------------------------------------------------
+ */
+
+typedef void (*fm_log_function)(fm_log_level level, const char* message, void* user);
+
+typedef struct fm_policy {
+  size_t struct_size;
+  const char* cache_directory; /* absolute; null or "": no cache on disk */
+  const char* nvrtc_path;      /* null or "": looked for in the usual places */
+  const char* toolchain;       /* null or "": any; "13"; "13.0.88" */
+  int no_jit;                  /* not 0: never compile */
+  fm_log_level log_level;
+  fm_log_function log; /* null: standard error; called from any thread, one call at a time */
+  void* log_user;
+} fm_policy;
+
+typedef struct fm_counters {
+  size_t struct_size;
+  uint64_t requests;
+  uint64_t memory_hits;
+  uint64_t disk_hits;
+  uint64_t compiles;
+  uint64_t stores;
+  uint64_t failed_stores;
+  double generate_seconds;
+  double lookup_seconds;
+  double compile_seconds;
+  double load_seconds;
+} fm_counters;
+
+/* Turns descriptors into kernels. `device` may be null: then only fm_runtime_compile() works. `policy` null: from the
+ * environment. */
+FM_API fm_status fm_runtime_create(fm_device* device, const fm_policy* policy, fm_runtime** runtime);
+FM_API void fm_runtime_release(fm_runtime* runtime);
+FM_API fm_status fm_runtime_get_counters(const fm_runtime* runtime, fm_counters* counters);
+
+/* ---- Kernels ------------------------------------------------------------------------------------------------------
+ */
+
+/* Everything that changes the code of a kernel. */
+typedef struct fm_descriptor {
+  size_t struct_size;
+  fm_pass pass;
+  fm_dtype dtype;
+  int head_dim_qk; /* a multiple of 8, 8 to 256 */
+  int head_dim_v;
+  fm_mask_form mask_form;
+  fm_causal_alignment causal_alignment;
+  const char* target; /* "sm_90"; null: the target of the runtime's device */
+} fm_descriptor;
+
+/* How a kernel cuts its work. */
+typedef struct fm_tile_config {
+  size_t struct_size;
+  int tile_q;
+  int tile_k;
+  int warps;
+  int stages;
+  int query_in_registers;
+} fm_tile_config;
+
+typedef struct fm_kernel_info {
+  size_t struct_size;
+  char digest[65];  /* the name of the cache entry */
+  fm_origin origin; /* where it came from when it was first requested */
+  int tile_q;
+  int tile_k;
+  int warps;
+  int stages;
+  int registers;
+  int spill_bytes;  /* stored and loaded */
+  int shared_bytes; /* static and dynamic */
+} fm_kernel_info;
+
+/* A [batch, seqlen, heads, head_dim] tensor on the device. Strides count elements; head_dim elements are contiguous;
+ * the address and every stride whose extent is over 1 are multiples of 16 bytes. */
+typedef struct fm_tensor {
+  uint64_t data;
+  int64_t stride_batch;
+  int64_t stride_seqlen;
+  int64_t stride_head;
+} fm_tensor;
+
+typedef struct fm_forward_args {
+  size_t struct_size;
+  int batch;
+  int seqlen_q;
+  int seqlen_k;
+  int num_heads_q; /* a multiple of num_heads_kv */
+  int num_heads_kv;
+  int num_heads_mask; /* 1, num_heads_kv or num_heads_q; only for forms with vectors */
+  fm_tensor query;
+  fm_tensor key;
+  fm_tensor value;
+  fm_tensor output;
+  uint64_t lse;                  /* float32 [batch, num_heads_q, seqlen_q]; 0: not wanted */
+  uint64_t startend_row_indices; /* int32 [batch, num_heads_mask, seqlen_k, vectors], contiguous */
+  float softmax_scale;           /* finite and over 0 */
+  int window_left;               /* -1: all; FM_MASK_WINDOW only */
+  int window_right;
+} fm_forward_args;
+
+FM_API void fm_init_policy(fm_policy* policy);
+/* What fm_runtime_create(…, null, …) uses. The strings belong to the calling thread until its next call of this. */
+FM_API fm_status fm_policy_from_environment(fm_policy* policy);
+/* Forward, bf16, head dims 128, no mask, the device's target. */
+FM_API void fm_init_descriptor(fm_descriptor* descriptor);
+/* num_heads_mask 1, windows -1, everything else 0. */
+FM_API void fm_init_forward_args(fm_forward_args* args);
+
+/* A kernel for the descriptor; `config` null: the default configuration. A second request for the same is one lookup.
+ */
+FM_API fm_status fm_runtime_request(fm_runtime* runtime, const fm_descriptor* descriptor, const fm_tile_config* config,
+                                    fm_kernel** kernel);
+/* Compiles the kernel into the cache unless it is there; needs no device if the descriptor names a target. `origin` may
+ * be null. */
+FM_API fm_status fm_runtime_compile(fm_runtime* runtime, const fm_descriptor* descriptor, const fm_tile_config* config,
+                                    fm_origin* origin);
+FM_API void fm_kernel_release(fm_kernel* kernel);
+FM_API fm_status fm_kernel_get_info(const fm_kernel* kernel, fm_kernel_info* info);
+/* Bytes of device memory that a launch needs beside its arguments. */
+FM_API fm_status fm_kernel_workspace_size(const fm_kernel* kernel, const fm_forward_args* args, size_t* bytes);
+/* Enqueues the kernel; `workspace` may be 0 where none is needed. Allocates nothing, compiles nothing, takes no lock.
+ */
+FM_API fm_status fm_kernel_launch_forward(const fm_kernel* kernel, const fm_forward_args* args, uint64_t workspace,
+                                          void* stream);
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif

@@ -1,0 +1,126 @@
+#include <fmt/format.h>
+
+#include <cmath>
+#include <cstdint>
+#include <initializer_list>
+
+#include "flashmask/runtime.h"
+
+namespace flashmask {
+namespace {
+
+// Sums of three positions (a row, the offset of the diagonal, a window) are taken in 32 bits by the kernels.
+constexpr int kMaxSeqlen = 1 << 29;
+// Limit of the y and z extents of a CUDA grid: heads and batch.
+constexpr int kMaxGridYz = 65535;
+constexpr std::int64_t kElementBytes = 2;
+constexpr std::int64_t kRowAlignment = 16;
+constexpr std::uint64_t kFloatAlignment = 4;
+
+/// Collects broken rules; nothing is formatted or allocated while none is broken.
+class Rules {
+ public:
+  template <typename... Values>
+  void require(bool kept, fmt::format_string<Values...> text, Values&&... values) {
+    if (!kept) [[unlikely]]
+      broken_.push_back(fmt::format(text, std::forward<Values>(values)...));
+  }
+  std::vector<std::string> take() { return std::move(broken_); }
+
+ private:
+  std::vector<std::string> broken_;
+};
+
+/// One tensor: its address, and every stride that is ever multiplied by something other than 0.
+void check_tensor(Rules& rules, const char* name, const TensorView& tensor, int batch, int seqlen, int heads,
+                  int head_dim, bool written) {
+  rules.require(tensor.data != 0, "{} is null: device memory is needed", name);
+  rules.require(tensor.data % kRowAlignment == 0,
+                "{} is at 0x{:x}: rows start at multiples of {} bytes, so the tensor must too", name, tensor.data,
+                kRowAlignment);
+  struct Axis {
+    const char* name;
+    int extent;
+    std::int64_t stride;
+  };
+  for (const Axis& axis : {Axis{"batch", batch, tensor.stride_batch}, Axis{"seqlen", seqlen, tensor.stride_seqlen},
+                           Axis{"head", heads, tensor.stride_head}}) {
+    if (axis.extent <= 1) continue;
+    rules.require(axis.stride % (kRowAlignment / kElementBytes) == 0,
+                  "{}: the {} stride is {} elements: a multiple of {} is needed (rows of {} bytes alignment)", name,
+                  axis.name, axis.stride, kRowAlignment / kElementBytes, kRowAlignment);
+    constexpr std::int64_t kMaxStride = std::int64_t{1} << 52;
+    rules.require(
+        axis.stride > -kMaxStride && axis.stride < kMaxStride && std::abs(axis.stride) <= kMaxStride / axis.extent,
+        "{}: the {} stride of {} elements times {} overflows an address", name, axis.name, axis.stride, axis.extent);
+    if (written)
+      rules.require(axis.stride >= head_dim || axis.stride <= -head_dim,
+                    "{}: the {} stride of {} elements makes rows of {} elements overlap, and they are written", name,
+                    axis.name, axis.stride, head_dim);
+  }
+}
+
+}  // namespace
+
+std::vector<std::string> broken_rules(const KernelDescriptor& descriptor, const ForwardLaunch& launch) {
+  Rules rules;
+  rules.require(launch.batch >= 1 && launch.batch <= kMaxGridYz, "batch = {}: 1 to {} is allowed", launch.batch,
+                kMaxGridYz);
+  rules.require(launch.seqlen_q >= 1 && launch.seqlen_q <= kMaxSeqlen, "seqlen_q = {}: 1 to {} is allowed",
+                launch.seqlen_q, kMaxSeqlen);
+  rules.require(launch.seqlen_k >= 1 && launch.seqlen_k <= kMaxSeqlen, "seqlen_k = {}: 1 to {} is allowed",
+                launch.seqlen_k, kMaxSeqlen);
+  const bool heads_q_fine = launch.num_heads_q >= 1 && launch.num_heads_q <= kMaxGridYz;
+  rules.require(heads_q_fine, "num_heads_q = {}: 1 to {} is allowed", launch.num_heads_q, kMaxGridYz);
+  rules.require(launch.num_heads_kv >= 1, "num_heads_kv = {}: at least 1 is needed", launch.num_heads_kv);
+  if (heads_q_fine && launch.num_heads_kv >= 1)
+    rules.require(launch.num_heads_q % launch.num_heads_kv == 0,
+                  "num_heads_q = {} and num_heads_kv = {}: the first must be a multiple of the second",
+                  launch.num_heads_q, launch.num_heads_kv);
+
+  check_tensor(rules, "query", launch.query, launch.batch, launch.seqlen_q, launch.num_heads_q, descriptor.head_dim_qk,
+               false);
+  check_tensor(rules, "key", launch.key, launch.batch, launch.seqlen_k, launch.num_heads_kv, descriptor.head_dim_qk,
+               false);
+  check_tensor(rules, "value", launch.value, launch.batch, launch.seqlen_k, launch.num_heads_kv, descriptor.head_dim_v,
+               false);
+  check_tensor(rules, "output", launch.output, launch.batch, launch.seqlen_q, launch.num_heads_q, descriptor.head_dim_v,
+               true);
+  rules.require(launch.lse % kFloatAlignment == 0, "lse is at 0x{:x}: float32 needs a multiple of {} bytes", launch.lse,
+                kFloatAlignment);
+
+  const int vectors = vectors_per_column(descriptor.mask_form);
+  if (vectors > 0) {
+    rules.require(launch.startend_row_indices != 0, "startend_row_indices is null: form {} needs {} per key column",
+                  to_string(descriptor.mask_form), vectors);
+    // All vectors of a column are read at once.
+    const auto alignment = static_cast<std::uint64_t>(vectors) * sizeof(std::int32_t);
+    rules.require(launch.startend_row_indices % alignment == 0,
+                  "startend_row_indices is at 0x{:x}: form {} needs a multiple of {} bytes",
+                  launch.startend_row_indices, to_string(descriptor.mask_form), alignment);
+    const int heads = launch.num_heads_mask;
+    rules.require(heads == 1 || (heads > 0 && (heads == launch.num_heads_kv || heads == launch.num_heads_q)),
+                  "num_heads_mask = {}: 1, num_heads_kv = {} or num_heads_q = {} is allowed", heads,
+                  launch.num_heads_kv, launch.num_heads_q);
+  } else {
+    rules.require(launch.startend_row_indices == 0,
+                  "startend_row_indices is given, but form {} has none: leave it 0, or request form c1, c2, f2 or f4",
+                  to_string(descriptor.mask_form));
+  }
+
+  if (descriptor.mask_form == MaskForm::kWindow) {
+    rules.require(launch.window_left >= -1, "window_left = {}: -1 (all) or at least 0 is allowed", launch.window_left);
+    rules.require(launch.window_right >= -1, "window_right = {}: -1 (all) or at least 0 is allowed",
+                  launch.window_right);
+  } else {
+    rules.require(launch.window_left == -1 && launch.window_right == -1,
+                  "window = ({}, {}), but form {} has none: leave both at -1, or request form window",
+                  launch.window_left, launch.window_right, to_string(descriptor.mask_form));
+  }
+  rules.require(std::isfinite(launch.softmax_scale) && launch.softmax_scale > 0,
+                "softmax_scale = {}: a finite number over 0 is needed (usually 1/sqrt(head_dim_qk))",
+                launch.softmax_scale);
+  return rules.take();
+}
+
+}  // namespace flashmask

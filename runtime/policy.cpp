@@ -1,0 +1,72 @@
+#include <fmt/format.h>
+
+#include "cache/directory.h"
+#include "flashmask/runtime.h"
+#include "runtime/environment.h"
+#include "runtime/toolchain.h"
+
+namespace flashmask {
+namespace {
+
+[[noreturn]] void refuse(std::string_view name, const std::string& value) {
+  std::string_view allowed;
+  for (const EnvironmentVariable& variable : own_variables())
+    if (variable.name == name) allowed = variable.allowed;
+  throw Error(ErrorCode::kInvalidArgument, fmt::format("{} = \"{}\": allowed is {}", name, value, allowed),
+              fmt::format("Correct {0}, or unset it: unset {0}", name));
+}
+
+bool parse_switch(std::string_view name) {
+  const auto value = environment_value(name);
+  if (!value || *value == "0") return false;
+  if (*value != "1") refuse(name, *value);
+  return true;
+}
+
+std::optional<LogLevel> parse_log_level(std::string_view name) {
+  const auto value = environment_value(name);
+  if (!value || *value == "warning") return LogLevel::kWarning;
+  if (*value == "debug") return LogLevel::kDebug;
+  if (*value == "info") return LogLevel::kInfo;
+  if (*value == "error") return LogLevel::kError;
+  if (*value == "off") return std::nullopt;
+  refuse(name, *value);
+}
+
+std::optional<std::string> parse_path(std::string_view name) {
+  auto value = environment_value(name);
+  if (value && value->front() != '/') refuse(name, *value);
+  return value;
+}
+
+}  // namespace
+
+Policy Policy::from_environment() {
+  Policy policy;
+  if (const auto value = environment_value("FLASHMASK_CACHE_DIR"); value == "off") {
+    policy.cache_directory.clear();
+  } else if (auto directory = parse_path("FLASHMASK_CACHE_DIR")) {
+    policy.cache_directory = std::move(*directory);
+  } else {
+    const cache::DirectoryChoice choice =
+        cache::default_directory(environment_value("XDG_CACHE_HOME"), environment_value("HOME"));
+    policy.cache_directory = choice.path;
+    policy.cache_refusal = choice.refusal;
+  }
+  policy.no_jit = parse_switch("FLASHMASK_NO_JIT");
+  policy.nvrtc_path = parse_path("FLASHMASK_NVRTC").value_or("");
+  for (const char* name : {"CUDA_HOME", "CUDA_PATH"}) {
+    // Other people's variables: what makes no sense in them is passed over.
+    const auto folder = environment_value(name);
+    if (folder && folder->front() == '/' && (policy.cuda_toolkits.empty() || policy.cuda_toolkits.front() != *folder))
+      policy.cuda_toolkits.push_back(*folder);
+  }
+  if (const auto value = environment_value("FLASHMASK_TOOLCHAIN"); value && *value != "any") {
+    if (!is_toolchain_policy(*value)) refuse("FLASHMASK_TOOLCHAIN", *value);
+    policy.toolchain = *value;
+  }
+  policy.log_level = parse_log_level("FLASHMASK_LOG");
+  return policy;
+}
+
+}  // namespace flashmask

@@ -1,0 +1,21 @@
+#include "runtime/precompile_command.h"
+
+#include <fmt/format.h>
+
+namespace flashmask {
+
+std::string precompile_command(const KernelDescriptor& descriptor, const TileConfig& config) {
+  std::string head_dim = std::to_string(descriptor.head_dim_qk);
+  if (descriptor.head_dim_v != descriptor.head_dim_qk) head_dim += fmt::format(",{}", descriptor.head_dim_v);
+  std::string command =
+      fmt::format("flashmask compile --pass {} --dtype {} --head-dim {} --form {}", to_string(descriptor.pass),
+                  to_string(descriptor.dtype), head_dim, to_string(descriptor.mask_form));
+  if (descriptor.causal_alignment != CausalAlignment::kBottomRight)
+    command += fmt::format(" --causal-alignment {}", to_string(descriptor.causal_alignment));
+  command += fmt::format(" --target {}", to_string(descriptor.target));
+  if (const TileConfig usual = default_tile_config(descriptor); !(config == usual))
+    command += fmt::format(" --tile {},{}", config.tile_q, config.tile_k);
+  return command;
+}
+
+}  // namespace flashmask

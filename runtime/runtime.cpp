@@ -1,0 +1,275 @@
+#include "flashmask/runtime.h"
+
+#include <fmt/format.h>
+#include <fmt/ranges.h>
+
+#include <atomic>
+#include <utility>
+
+#include "cache/single_flight.h"
+#include "generator/generate.h"
+#include "runtime/compile/compiler.h"
+#include "runtime/forward_kernel.h"
+#include "runtime/kernel_table.h"
+#include "runtime/logger.h"
+#include "runtime/precompile_command.h"
+#include "runtime/store/kernel_digest.h"
+#include "runtime/store/kernel_store.h"
+#include "runtime/target_match.h"
+#include "runtime/toolchain.h"
+
+namespace flashmask {
+namespace {
+
+/// Nanoseconds spent in one phase, summed over threads.
+using PhaseTime = std::atomic<std::uint64_t>;
+
+/// Adds the life of a scope to a phase.
+class PhaseTimer {
+ public:
+  explicit PhaseTimer(PhaseTime& phase) : phase_(phase), begin_(std::chrono::steady_clock::now()) {}
+  ~PhaseTimer() {
+    const auto spent = std::chrono::steady_clock::now() - begin_;
+    phase_.fetch_add(static_cast<std::uint64_t>(std::chrono::nanoseconds(spent).count()), std::memory_order_relaxed);
+  }
+  PhaseTimer(const PhaseTimer&) = delete;
+  PhaseTimer& operator=(const PhaseTimer&) = delete;
+
+ private:
+  PhaseTime& phase_;
+  std::chrono::steady_clock::time_point begin_;
+};
+
+double seconds_of(const PhaseTime& phase) {
+  return static_cast<double>(phase.load(std::memory_order_relaxed)) * 1e-9;
+}
+
+std::uint64_t count_of(const std::atomic<std::uint64_t>& counter) {
+  return counter.load(std::memory_order_relaxed);
+}
+
+void count(std::atomic<std::uint64_t>& counter) {
+  counter.fetch_add(1, std::memory_order_relaxed);
+}
+
+/// The text of a request; every broken rule in one error.
+generator::KernelSource source_of(const KernelDescriptor& descriptor, const RequestOptions& options) {
+  std::vector<std::string> rules = broken_rules(descriptor);
+  try {
+    // A configuration is judged only for a legal descriptor: its limits follow from it.
+    if (rules.empty())
+      return generator::generate(descriptor, options.config ? *options.config : default_tile_config(descriptor));
+  } catch (const generator::InvalidRequest& refusal) {
+    rules = refusal.rules();
+  }
+  throw Error(ErrorCode::kInvalidArgument,
+              fmt::format("no kernel can be made for \"{}\":\n  {}", to_string(descriptor), fmt::join(rules, "\n  ")));
+}
+
+}  // namespace
+
+struct Runtime::State {
+  State(std::shared_ptr<Device> used_device, Policy used_policy)
+      : device(std::move(used_device)),
+        policy(std::move(used_policy)),
+        logger(policy),
+        store(policy, logger),
+        compiler(policy) {}
+
+  std::shared_ptr<Device> device;
+  Policy policy;
+  Logger logger;
+  KernelStore store;
+  compile::Compiler compiler;
+  KernelTable table;
+  cache::SingleFlight<std::shared_ptr<const StoredKernel>> images;
+  cache::SingleFlight<std::shared_ptr<const Kernel>> kernels;
+
+  // A hot request touches hot_hits alone: what was requested and served from memory is summed up on demand.
+  std::atomic<std::uint64_t> hot_hits{0};
+  std::atomic<std::uint64_t> other_requests{0};
+  std::atomic<std::uint64_t> other_memory_hits{0};
+  std::atomic<std::uint64_t> disk_hits{0};
+  std::atomic<std::uint64_t> compiles{0};
+  std::atomic<std::uint64_t> stores{0};
+  std::atomic<std::uint64_t> failed_stores{0};
+  PhaseTime generating{0};
+  PhaseTime looking{0};
+  PhaseTime compiling{0};
+  PhaseTime loading{0};
+
+  generator::KernelSource generate(const KernelDescriptor& descriptor, const RequestOptions& options) {
+    const PhaseTimer timer(generating);
+    return source_of(descriptor, options);
+  }
+
+  /// The images of a kernel: of this process, from the disk, or compiled now. `made` tells that this call did the work.
+  std::shared_ptr<const StoredKernel> obtain(const cache::Digest& digest, const generator::KernelSource& source,
+                                             bool& made) {
+    return images.run(digest, [&] {
+      made = true;
+      std::shared_ptr<const StoredKernel> found;
+      {
+        const PhaseTimer timer(looking);
+        found = store.find(digest, source);
+      }
+      if (found) {
+        count(disk_hits);
+        logger.debug(fmt::format("{}: from the cache", to_string(source.descriptor)));
+        return found;
+      }
+      refuse_to_compile_under_policy(source);
+      return compile(digest, source);
+    });
+  }
+
+  void refuse_to_compile_under_policy(const generator::KernelSource& source) const {
+    if (!policy.no_jit) return;
+    throw Error(
+        ErrorCode::kNotCached,
+        fmt::format("\"{}\" ({}) is not in the cache {}, and compiling is forbidden (FLASHMASK_NO_JIT)",
+                    to_string(source.descriptor), to_string(source.config),
+                    policy.cache_directory.empty() ? "(there is none)" : policy.cache_directory),
+        fmt::format(
+            "Compile it beforehand: FLASHMASK_NO_JIT=0 {}{}",
+            policy.cache_directory.empty() ? "" : fmt::format("FLASHMASK_CACHE_DIR='{}' ", policy.cache_directory),
+            precompile_command(source.descriptor, source.config)));
+  }
+
+  std::shared_ptr<const StoredKernel> compile(const cache::Digest& digest, const generator::KernelSource& source) {
+    auto kernel = std::make_shared<StoredKernel>();
+    {
+      const PhaseTimer timer(compiling);
+      kernel->compilation = compiler.compile(source.text, source.entry, source.descriptor.target);
+    }
+    const compile::Compilation& compiled = kernel->compilation;
+    count(compiles);
+    if (!accepts_toolchain(policy.toolchain, toolchain_tag(compiled.toolchain)))
+      throw Error(ErrorCode::kNotFound,
+                  fmt::format("the toolchain {} is demanded, the kernel is not in the cache with it, and the compiler "
+                              "here is {} ({})",
+                              policy.toolchain, compiled.toolchain, compiler.nvrtc()->path()),
+                  "Name an NVRTC of that version with FLASHMASK_NVRTC, or set FLASHMASK_TOOLCHAIN=any.");
+    kernel->origin = KernelOrigin::kCompiled;
+    kernel->image = {compiled.cubin, std::as_bytes(std::span(compiled.ptx))};
+    KernelRecord& record = kernel->record;
+    record = {source.descriptor, source.config,      source.entry, compiled.resources,
+              compiled.seconds,  compiled.toolchain, compiled.log};
+    record.resources.dynamic_shared_bytes = source.shared_bytes;
+    logger.info(fmt::format("compiled \"{}\" ({}) with {} in {:.3f} s: {} registers, {} + {} bytes spilled",
+                            to_string(source.descriptor), to_string(source.config), compiled.toolchain,
+                            compiled.seconds, record.resources.registers, record.resources.spill_store_bytes,
+                            record.resources.spill_load_bytes));
+    for (const std::string& warning : compiled.warnings)
+      logger.warning(fmt::format("{}: {}", to_string(source.descriptor), warning));
+    if (store.enabled()) count(store.publish(digest, *kernel) ? stores : failed_stores);
+    return kernel;
+  }
+
+  std::shared_ptr<const Kernel> request_cold(const RequestKey& key, const RequestOptions& options) {
+    count(other_requests);
+    if (!device)
+      throw Error(ErrorCode::kInvalidArgument, "this runtime has no device: it can compile kernels, not load them",
+                  "Make it with open_cuda_device() or open_emulated_device().");
+    const generator::KernelSource source = generate(key.descriptor, options);
+    if (auto refusal = refuse_target(key.descriptor.target, device->properties()))
+      throw Error(ErrorCode::kUnsupported, *refusal,
+                  fmt::format("Request target {}.", to_string(device->properties().target)));
+    const cache::Digest digest = digest_of(source);
+    bool made = false;
+    std::shared_ptr<const Kernel> kernel = kernels.run(digest, [&]() -> std::shared_ptr<const Kernel> {
+      const std::shared_ptr<const StoredKernel> stored = obtain(digest, source, made);
+      const PhaseTimer timer(loading);
+      return std::make_shared<ForwardKernel>(device, source, *stored, digest.hex());
+    });
+    if (!made) count(other_memory_hits);
+    table.insert(key, kernel);
+    return kernel;
+  }
+};
+
+Runtime::Runtime(std::shared_ptr<Device> device, Policy policy)
+    : state_(std::make_unique<State>(std::move(device), std::move(policy))) {}
+Runtime::~Runtime() = default;
+
+std::shared_ptr<const Kernel> Runtime::request(const KernelDescriptor& descriptor, const RequestOptions& options) {
+  // The hint chooses among configurations; there is one per descriptor, so it does not take part in the key.
+  const RequestKey key{descriptor, options.config};
+  if (const std::shared_ptr<const Kernel>* kernel = state_->table.find(key)) {
+    count(state_->hot_hits);
+    return *kernel;
+  }
+  return state_->request_cold(key, options);
+}
+
+CompiledKernel Runtime::compile(const KernelDescriptor& descriptor, const RequestOptions& options) {
+  State& state = *state_;
+  count(state.other_requests);
+  generator::KernelSource source = state.generate(descriptor, options);
+  const cache::Digest digest = digest_of(source);
+  bool made = false;
+  const std::shared_ptr<const StoredKernel> stored = state.obtain(digest, source, made);
+  if (!made) count(state.other_memory_hits);
+
+  const auto* ptx = reinterpret_cast<const char*>(stored->image.ptx.data());
+  CompiledKernel kernel;
+  kernel.descriptor = source.descriptor;
+  kernel.config = source.config;
+  kernel.digest = digest.hex();
+  kernel.entry = std::move(source.entry);
+  kernel.source = std::move(source.text);
+  kernel.ptx.assign(ptx, stored->image.ptx.size());
+  kernel.cubin.assign(stored->image.cubin.begin(), stored->image.cubin.end());
+  kernel.log = stored->record.log;
+  kernel.toolchain = stored->record.toolchain;
+  kernel.resources = stored->record.resources;
+  kernel.origin = made ? stored->origin : KernelOrigin::kMemory;
+  kernel.compile_seconds = stored->record.compile_seconds;
+  return kernel;
+}
+
+std::string Runtime::source(const KernelDescriptor& descriptor, const RequestOptions& options) {
+  return source_of(descriptor, options).text;
+}
+
+const std::shared_ptr<Device>& Runtime::device() const {
+  return state_->device;
+}
+const Policy& Runtime::policy() const {
+  return state_->policy;
+}
+
+RuntimeCounters Runtime::counters() const {
+  const State& state = *state_;
+  const std::uint64_t hot_hits = count_of(state.hot_hits);
+  return {.requests = hot_hits + count_of(state.other_requests),
+          .memory_hits = hot_hits + count_of(state.other_memory_hits),
+          .disk_hits = count_of(state.disk_hits),
+          .compiles = count_of(state.compiles),
+          .stores = count_of(state.stores),
+          .failed_stores = count_of(state.failed_stores),
+          .generate_seconds = seconds_of(state.generating),
+          .lookup_seconds = seconds_of(state.looking),
+          .compile_seconds = seconds_of(state.compiling),
+          .load_seconds = seconds_of(state.loading)};
+}
+
+Kernel::~Kernel() = default;
+
+std::string_view to_string(KernelOrigin origin) {
+  switch (origin) {
+    case KernelOrigin::kMemory:
+      return "memory";
+    case KernelOrigin::kDisk:
+      return "disk";
+    case KernelOrigin::kCompiled:
+      return "compiled";
+  }
+  return "unknown";
+}
+
+const char* version() {
+  return FLASHMASK_VERSION;
+}
+
+}  // namespace flashmask
