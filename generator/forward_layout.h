@@ -16,8 +16,10 @@ inline int forward_shared_bytes(const KernelDescriptor& descriptor, const TileCo
   const int widest = 2 * (padded_head_dim(descriptor.head_dim_qk) > padded_head_dim(descriptor.head_dim_v)
                               ? padded_head_dim(descriptor.head_dim_qk)
                               : padded_head_dim(descriptor.head_dim_v));
-  return config.tile_q * widest +
-         config.stages * config.tile_k * (widest + 4 * vectors_per_column(descriptor.mask_form));
+  const int ring = config.stages * config.tile_k * widest;
+  const int key_tiles_in_ring = (config.stages + 1) / 2;
+  const int bounds = key_tiles_in_ring * config.tile_k * 4 * vectors_per_column(descriptor.mask_form);
+  return config.tile_q * widest + ring + bounds;
 }
 
 }  // namespace flashmask::generator

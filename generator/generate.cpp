@@ -50,6 +50,7 @@ std::vector<std::string_view> forward_templates(const KernelDescriptor& descript
           "primitives/mma.cuh",
           "primitives/shared_memory.cuh",
           "primitives/async_copy.cuh",
+          "primitives/thread.cuh",
           "shared_tile.cuh",
           "online_softmax.cuh",
           "mask/key_range.cuh",

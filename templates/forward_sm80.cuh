@@ -5,6 +5,7 @@
 #include "mask/columns_none.cuh"
 #include "mask/rows_all.cuh"
 #include "online_softmax.cuh"
+#include "primitives/thread.cuh"
 #include "shared_tile.cuh"
 
 namespace flashmask {
@@ -28,7 +29,8 @@ using OutputTile = SharedTile<config::kTileQ, config::kPaddedHeadDimV>;
 using Scores = AccumulatorTile<kRowBlocks, kKeyBlocks>;
 using Output = AccumulatorTile<kRowBlocks, kValueBlocks>;
 
-/// Shared memory: the query tile (later the output tile), the slots of the ring, the mask bounds of each slot.
+/// Shared memory: the query tile (later the output tile), the slots of the ring, the mask bounds of the key tiles in
+/// it.
 struct Layout {
   static constexpr int kQuery = 0;
   static constexpr int kQueryBytes = QueryTile::kBytes > OutputTile::kBytes ? QueryTile::kBytes : OutputTile::kBytes;
@@ -36,9 +38,26 @@ struct Layout {
   static constexpr int kSlotBytes = KeyTile::kBytes > ValueTile::kBytes ? KeyTile::kBytes : ValueTile::kBytes;
   static constexpr int kBounds = kRing + config::kStages * kSlotBytes;
   static constexpr int kBoundsBytes = config::kTileK * kVectors * 4;
-  static constexpr int kBytes = kBounds + config::kStages * kBoundsBytes;
+  static constexpr int kBoundsSlots = (config::kStages + 1) / 2;
+  static constexpr int kBytes = kBounds + kBoundsSlots * kBoundsBytes;
 };
 static_assert(Layout::kBytes == config::kSharedBytes, "the generator's resource model must know this layout");
+
+/// What a CTA works on.
+struct WorkItem {
+  int batch;
+  int head;
+  int first_row;  // of the query tile
+
+  /// The last rows of a causal mask see the most keys: they start first.
+  static __device__ __forceinline__ WorkItem of_this_cta() {
+    const unsigned x = read_block_x();
+    const unsigned query_tile = RowMask::kHasLast ? gridDim.x - 1 - x : x;
+    return {static_cast<int>(read_block_z()), static_cast<int>(read_block_y()),
+            static_cast<int>(query_tile * config::kTileQ)};
+  }
+  static __device__ __forceinline__ int first_row_of_warp() { return threadIdx.x / 32 * (16 * kRowBlocks); }
+};
 
 /// The ring of K and V tiles. Element 2 i is key tile i (with its mask bounds), element 2 i + 1 is value tile i.
 struct KeyValueRing {
@@ -49,53 +68,64 @@ struct KeyValueRing {
   const int* bounds;  // of column 0, kVectors per column
   int seqlen_k;
   int front = 0;  // slot that the next product reads
-  int back = 0;   // slot that the next copy fills
 
-  /// Copies the next element, of this tile, into the slot at the back. Past the end only the (empty) group is
-  /// committed, so that the number of groups tells which element has landed.
-  template <bool kIsKey>
-  __device__ __forceinline__ void request(int tile) {
-    if (tile < tile_end) {
-      if constexpr (kIsKey) {
-        keys.copy_next(KeyTile{slot_address(back)});
-        if constexpr (kVectors > 0) request_bounds<kVectors * 4>(tile * config::kTileK);
+  /// Starts the copies that are under way before the first product.
+  __device__ __forceinline__ void fill(int first_tile) {
+#pragma unroll
+    for (int element = 0; element < config::kStages - 1; ++element) {
+      if (element % 2 == 0) {
+        request<true>(first_tile + element / 2, element);
       } else {
-        values.copy_next(ValueTile{slot_address(back)});
+        request<false>(first_tile + element / 2, element);
+      }
+    }
+  }
+
+  /// Waits for the next element, of this tile, lets every warp see it and fills the slot of the element before it: all
+  /// warps are done with that one. Returns the element's address.
+  template <bool kIsKey>
+  __device__ __forceinline__ unsigned acquire(int tile) {
+    wait_copies<config::kStages - 2>();
+    __syncthreads();
+    constexpr int kAhead = (kIsKey ? 0 : 1) + config::kStages - 1;
+    request<kAhead % 2 == 0>(tile + kAhead / 2, front == 0 ? config::kStages - 1 : front - 1);
+    const unsigned address = slot_address(front);
+    front = front + 1 == config::kStages ? 0 : front + 1;
+    return address;
+  }
+
+  __device__ __forceinline__ unsigned bounds_address(int tile) const {
+    return shared + Layout::kBounds + tile % Layout::kBoundsSlots * Layout::kBoundsBytes;
+  }
+
+ private:
+  /// Copies an element of this tile into a slot. Past the end only the (empty) group is committed, so that the number
+  /// of groups tells which element has landed.
+  template <bool kIsKey>
+  __device__ __forceinline__ void request(int tile, int slot) {
+    if (tile < tile_end) {
+      const int first_key = tile * config::kTileK;
+      if constexpr (kIsKey) {
+        keys.copy_next(KeyTile{slot_address(slot)}, seqlen_k - first_key);
+        if constexpr (kVectors > 0) request_bounds<kVectors * 4>(first_key, bounds_address(tile));
+      } else {
+        values.copy_next(ValueTile{slot_address(slot)}, seqlen_k - first_key);
       }
     }
     commit_copies();
-    back = next(back);
   }
 
-  /// Waits for the element at the front, lets every warp see it and gives the slot before it to the next copy: all
-  /// warps are done with that one. Returns the element's slot.
-  template <bool kIsKey>
-  __device__ __forceinline__ int acquire(int tile) {
-    wait_copies<config::kStages - 2>();
-    __syncthreads();
-    constexpr int kElement = (kIsKey ? 0 : 1) + config::kStages - 1;
-    request<kElement % 2 == 0>(tile + kElement / 2);
-    const int slot = front;
-    front = next(front);
-    return slot;
+  template <int kColumnBytes>
+  __device__ __forceinline__ void request_bounds(int first_key, unsigned destination) {
+#pragma unroll
+    for (int column = threadIdx.x; column < config::kTileK; column += config::kThreads)
+      copy_small_async<kColumnBytes>(destination + column * kColumnBytes,
+                                     bounds + (first_key + static_cast<long long>(column)) * kVectors,
+                                     first_key + column < seqlen_k ? kColumnBytes : 0);
   }
 
   __device__ __forceinline__ unsigned slot_address(int slot) const {
     return shared + Layout::kRing + slot * Layout::kSlotBytes;
-  }
-  __device__ __forceinline__ unsigned bounds_address(int slot) const {
-    return shared + Layout::kBounds + slot * Layout::kBoundsBytes;
-  }
-
- private:
-  static __device__ __forceinline__ int next(int slot) { return slot + 1 == config::kStages ? 0 : slot + 1; }
-  template <int kColumnBytes>
-  __device__ __forceinline__ void request_bounds(int first) {
-#pragma unroll
-    for (int column = threadIdx.x; column < config::kTileK; column += config::kThreads)
-      copy_small_async<kColumnBytes>(bounds_address(back) + column * kColumnBytes,
-                                     bounds + (first + static_cast<long long>(column)) * kVectors,
-                                     first + column < seqlen_k ? kColumnBytes : 0);
   }
 };
 
@@ -103,7 +133,7 @@ struct KeyValueRing {
 class Query {
  public:
   __device__ __forceinline__ Query(unsigned shared, int first_row)
-      : tile_{shared + Layout::kQuery + first_row * QueryTile::kChunks * 16}, cursor_(lane() % 16, lane() / 16) {}
+      : cursor_({shared + Layout::kQuery + first_row * QueryTile::kChunks * 16}, lane() % 16, lane() / 16) {}
 
   /// Reads the operands into registers, once, when the tile has landed.
   __device__ __forceinline__ void hold() {
@@ -124,10 +154,9 @@ class Query {
   static __device__ __forceinline__ int lane() { return threadIdx.x % 32; }
   __device__ __forceinline__ void read(OperandA (&out)[kRowBlocks], int step) const {
 #pragma unroll
-    for (int m = 0; m < kRowBlocks; ++m) load_matrices(out[m].reg, cursor_.at(tile_, m, step));
+    for (int m = 0; m < kRowBlocks; ++m) load_matrices(out[m].reg, cursor_.at(m, step));
   }
 
-  QueryTile tile_;
   MatrixCursor<QueryTile> cursor_;
   OperandA held_[config::kQueryInRegisters ? kSteps : 1][kRowBlocks];
 };
@@ -135,7 +164,7 @@ class Query {
 /// scores = query * keys^T
 __device__ __forceinline__ void multiply_transposed(Scores& scores, const Query& query, KeyTile keys) {
   const int lane = threadIdx.x % 32;
-  const MatrixCursor<KeyTile> cursor(lane % 8 + lane / 16 * 8, lane / 8 % 2);
+  const MatrixCursor<KeyTile> cursor(keys, lane % 8 + lane / 16 * 8, lane / 8 % 2);
   scores.clear();
 #pragma unroll
   for (int step = 0; step < config::kPaddedHeadDimQk / 16; ++step) {
@@ -144,7 +173,7 @@ __device__ __forceinline__ void multiply_transposed(Scores& scores, const Query&
 #pragma unroll
     for (int pair = 0; pair < kKeyBlocks / 2; ++pair) {
       unsigned keys_of_pair[4];
-      load_matrices(keys_of_pair, cursor.at(keys, pair, step));
+      load_matrices(keys_of_pair, cursor.at(pair, step));
 #pragma unroll
       for (int m = 0; m < kRowBlocks; ++m) {
         multiply_accumulate(scores.block[m][2 * pair], rows[m], {keys_of_pair[0], keys_of_pair[1]});
@@ -154,82 +183,118 @@ __device__ __forceinline__ void multiply_transposed(Scores& scores, const Query&
   }
 }
 
-/// output += probabilities * values; the probabilities are rounded to the element type.
-__device__ __forceinline__ void multiply_accumulate(Output& output, const Scores& probabilities, ValueTile values) {
+/// The scores after softmax, rounded to the element type: operands of the product with the values. Two neighbouring
+/// accumulators are one operand, so nothing moves between lanes.
+struct Probabilities {
+  OperandA block[kRowBlocks][kKeyBlocks / 2];
+
+  __device__ __forceinline__ explicit Probabilities(const Scores& scores) {
+#pragma unroll
+    for (int m = 0; m < kRowBlocks; ++m)
+#pragma unroll
+      for (int pair = 0; pair < kKeyBlocks / 2; ++pair) {
+        const float(&left)[4] = scores.block[m][2 * pair].at;
+        const float(&right)[4] = scores.block[m][2 * pair + 1].at;
+        block[m][pair] = {
+            {pack(left[0], left[1]), pack(left[2], left[3]), pack(right[0], right[1]), pack(right[2], right[3])}};
+      }
+  }
+};
+
+/// output += probabilities * values
+__device__ __forceinline__ void multiply_accumulate(Output& output, const Probabilities& probabilities,
+                                                    ValueTile values) {
   const int lane = threadIdx.x % 32;
-  const MatrixCursor<ValueTile> cursor(lane % 16, lane / 16);
+  const MatrixCursor<ValueTile> cursor(values, lane % 16, lane / 16);
 #pragma unroll
-  for (int step = 0; step < config::kTileK / 16; ++step) {
-    OperandA rows[kRowBlocks];
-#pragma unroll
-    for (int m = 0; m < kRowBlocks; ++m) {
-      const float(&left)[4] = probabilities.block[m][2 * step].at;
-      const float(&right)[4] = probabilities.block[m][2 * step + 1].at;
-      rows[m] = {{pack(left[0], left[1]), pack(left[2], left[3]), pack(right[0], right[1]), pack(right[2], right[3])}};
-    }
+  for (int step = 0; step < config::kTileK / 16; ++step)
 #pragma unroll
     for (int pair = 0; pair < kValueBlocks / 2; ++pair) {
       unsigned values_of_pair[4];
-      load_matrices_transposed(values_of_pair, cursor.at(values, step, pair));
+      load_matrices_transposed(values_of_pair, cursor.at(step, pair));
 #pragma unroll
       for (int m = 0; m < kRowBlocks; ++m) {
-        multiply_accumulate(output.block[m][2 * pair], rows[m], {values_of_pair[0], values_of_pair[1]});
-        multiply_accumulate(output.block[m][2 * pair + 1], rows[m], {values_of_pair[2], values_of_pair[3]});
+        const OperandA& rows = probabilities.block[m][step];
+        multiply_accumulate(output.block[m][2 * pair], rows, {values_of_pair[0], values_of_pair[1]});
+        multiply_accumulate(output.block[m][2 * pair + 1], rows, {values_of_pair[2], values_of_pair[3]});
       }
     }
-  }
 }
 
-/// The mask of one CTA's rows.
+/// The mask of one warp's rows.
 struct Mask {
   RowMask row_mask;
-  int first_row;       // of this lane
-  int first_tile_row;  // of the CTA
-  int last_tile_row;   // of the CTA, that exists
+  int first_warp_row;
 
-  /// Whether some element of the key tile may be masked for some row of the CTA.
-  __device__ __forceinline__ bool tests(int first_key) const {
-    if (kVectors > 0) return true;
+  /// Whether some element of the key tile may be masked for some row of the warp; the same answer in all its lanes.
+  __device__ __forceinline__ bool tests(int first_key, unsigned bounds) const {
+    const int last_warp_row = first_warp_row + 16 * kRowBlocks - 1;
     // Both ends of a row's keys grow with the row.
-    return first_key < row_mask.keys_of_row(last_tile_row).first ||
-           first_key + config::kTileK - 1 > row_mask.keys_of_row(first_tile_row).last;
+    bool hides = first_key < row_mask.keys_of_row(last_warp_row).first ||
+                 first_key + config::kTileK - 1 > row_mask.keys_of_row(first_warp_row).last;
+    if (kVectors > 0) {
+#pragma unroll
+      for (int column = threadIdx.x % 32; column < config::kTileK; column += 32) {
+        ColumnMask column_mask;
+        column_mask.load(bounds + column * kVectors * 4);
+        hides = hides || column_mask.hides_any(first_warp_row, last_warp_row);
+      }
+      hides = __any_sync(0xffffffffu, hides);
+    }
+    return hides;
   }
 
   /// Sets the masked scores to -infinity.
   __device__ __forceinline__ void apply(Scores& scores, int first_key, unsigned bounds) const {
-    const int lane_column = threadIdx.x % 4 * 2;
-    KeyRange keys[kRowBlocks][2];
+    hide_by_row(scores, first_key + lane_column());
+    if constexpr (kVectors > 0) hide_by_column(scores, bounds + lane_column() * kVectors * 4);
+  }
+
+ private:
+  static __device__ __forceinline__ int lane_column() { return threadIdx.x % 4 * 2; }
+  __device__ __forceinline__ int lane_row() const { return first_warp_row + static_cast<int>(threadIdx.x % 32 / 4); }
+
+  /// The diagonal, the window and the end of the sequence. One row at a time: its keys live in registers.
+  __device__ __forceinline__ void hide_by_row(Scores& scores, int first_lane_key) const {
 #pragma unroll
     for (int m = 0; m < kRowBlocks; ++m)
 #pragma unroll
-      for (int half = 0; half < 2; ++half) keys[m][half] = row_mask.keys_of_row(first_row + 16 * m + 8 * half);
+      for (int half = 0; half < 2; ++half) {
+        const KeyRange keys = row_mask.keys_of_row(lane_row() + 16 * m + 8 * half);
+#pragma unroll
+        for (int n = 0; n < kKeyBlocks; ++n)
+#pragma unroll
+          for (int right = 0; right < 2; ++right) {
+            const int key = first_lane_key + 8 * n + right;
+            if (key > keys.last || (RowMask::kHasFirst && key < keys.first))
+              scores.block[m][n].at[2 * half + right] = -kInfinity;
+          }
+      }
+  }
+
+  /// The intervals of the key columns. One column at a time: its bounds live in registers.
+  __device__ __forceinline__ void hide_by_column(Scores& scores, unsigned lane_bounds) const {
 #pragma unroll
     for (int n = 0; n < kKeyBlocks; ++n)
 #pragma unroll
       for (int right = 0; right < 2; ++right) {
-        const int column = n * 8 + lane_column + right;
-        const int key = first_key + column;
         ColumnMask column_mask;
-        column_mask.load(bounds + column * kVectors * 4);
+        column_mask.load(lane_bounds + (8 * n + right) * kVectors * 4);
 #pragma unroll
         for (int m = 0; m < kRowBlocks; ++m)
 #pragma unroll
-          for (int half = 0; half < 2; ++half) {
-            bool masked = key > keys[m][half].last;
-            if (RowMask::kHasFirst) masked = masked || key < keys[m][half].first;
-            masked = masked || column_mask.hides(first_row + 16 * m + 8 * half);
-            if (masked) scores.block[m][n].at[2 * half + right] = -kInfinity;
-          }
+          for (int half = 0; half < 2; ++half)
+            if (column_mask.hides(lane_row() + 16 * m + 8 * half)) scores.block[m][n].at[2 * half + right] = -kInfinity;
       }
   }
 };
 
 /// Divides by the row sums, writes LSE and, by way of shared memory, whole rows of the output.
 __device__ __forceinline__ void write_results(const ForwardArguments& arguments, const Output& output,
-                                              const OnlineSoftmax<kRowBlocks>& softmax, OutputTile tile, int batch,
-                                              int head, int first_tile_row) {
+                                              const OnlineSoftmax<kRowBlocks>& softmax, OutputTile tile) {
+  const auto [batch, head, first_tile_row] = WorkItem::of_this_cta();
   const int lane = threadIdx.x % 32;
-  const int warp_row = threadIdx.x / 32 * (16 * kRowBlocks);
+  const int warp_row = WorkItem::first_row_of_warp();
   const int rows = arguments.seqlen_q - first_tile_row;
   float* lse = arguments.lse == nullptr
                    ? nullptr
@@ -272,23 +337,18 @@ __device__ __forceinline__ void write_results(const ForwardArguments& arguments,
 
 __device__ __forceinline__ void forward_attention(const ForwardArguments& arguments) {
   using namespace forward;
-  // The last rows of a causal mask see the most keys: they start first.
-  const int query_tile = RowMask::kHasLast ? gridDim.x - 1 - blockIdx.x : blockIdx.x;
-  const int head = blockIdx.y;
-  const int batch = blockIdx.z;
+  const auto [batch, head, first_tile_row] = WorkItem::of_this_cta();
   const int head_kv = head / (arguments.num_heads_q / arguments.num_heads_kv);
-  const int first_tile_row = query_tile * config::kTileQ;
   const int last_tile_row = min(first_tile_row + config::kTileQ, arguments.seqlen_q) - 1;
-  const int warp_row = threadIdx.x / 32 * (16 * kRowBlocks);
+  const int warp_row = WorkItem::first_row_of_warp();
 
   const RowMask row_mask(arguments);
   const int first_tile = row_mask.keys_of_row(first_tile_row).first / config::kTileK;
   const int tile_end = (row_mask.keys_of_row(last_tile_row).last + config::kTileK) / config::kTileK;
-  const Mask mask{row_mask, first_tile_row + warp_row + static_cast<int>(threadIdx.x % 32 / 4), first_tile_row,
-                  last_tile_row};
+  const Mask mask{row_mask, first_tile_row + warp_row};
 
   const unsigned shared = dynamic_shared_memory();
-  const auto rows_of = [batch](const void* data, const RowStrides& strides, int of_head, long long row) {
+  const auto rows_of = [batch = batch](const void* data, const RowStrides& strides, int of_head, long long row) {
     return static_cast<const char*>(data) + 2 * (batch * strides.batch + of_head * strides.head + row * strides.seqlen);
   };
   const int* bounds = nullptr;
@@ -298,14 +358,13 @@ __device__ __forceinline__ void forward_attention(const ForwardArguments& argume
              ((batch * static_cast<long long>(arguments.num_heads_mask) + head_mask) * arguments.seqlen_k) * kVectors;
   }
   const int first_key = first_tile * config::kTileK;
-  KeyValueRing ring{shared,
-                    tile_end,
-                    {rows_of(arguments.key, arguments.key_strides, head_kv, first_key), arguments.key_strides.seqlen,
-                     arguments.seqlen_k - first_key},
-                    {rows_of(arguments.value, arguments.value_strides, head_kv, first_key),
-                     arguments.value_strides.seqlen, arguments.seqlen_k - first_key},
-                    bounds,
-                    arguments.seqlen_k};
+  KeyValueRing ring{
+      shared,
+      tile_end,
+      {rows_of(arguments.key, arguments.key_strides, head_kv, first_key), arguments.key_strides.seqlen},
+      {rows_of(arguments.value, arguments.value_strides, head_kv, first_key), arguments.value_strides.seqlen},
+      bounds,
+      arguments.seqlen_k};
 
   Output output;
   output.clear();
@@ -313,16 +372,9 @@ __device__ __forceinline__ void forward_attention(const ForwardArguments& argume
 
   // The query tile lands with the first key tile's group.
   RowStream<QueryTile, config::kHeadDimQk>(rows_of(arguments.query, arguments.query_strides, head, first_tile_row),
-                                           arguments.query_strides.seqlen, arguments.seqlen_q - first_tile_row)
-      .copy_next(QueryTile{shared + Layout::kQuery});
-#pragma unroll
-  for (int element = 0; element < config::kStages - 1; ++element) {
-    if (element % 2 == 0) {
-      ring.request<true>(first_tile + element / 2);
-    } else {
-      ring.request<false>(first_tile + element / 2);
-    }
-  }
+                                           arguments.query_strides.seqlen)
+      .copy_next(QueryTile{shared + Layout::kQuery}, arguments.seqlen_q - first_tile_row);
+  ring.fill(first_tile);
   Query query(shared, warp_row);
   if constexpr (config::kQueryInRegisters) {
     wait_copies<config::kStages - 2>();
@@ -332,17 +384,19 @@ __device__ __forceinline__ void forward_attention(const ForwardArguments& argume
 
 #pragma unroll 1
   for (int tile = first_tile; tile < tile_end; ++tile) {
-    const int key_slot = ring.acquire<true>(tile);
+    const int first_key = tile * config::kTileK;
+    const KeyTile key_tile{ring.acquire<true>(tile)};
     Scores scores;
-    multiply_transposed(scores, query, KeyTile{ring.slot_address(key_slot)});
-    if (mask.tests(tile * config::kTileK)) mask.apply(scores, tile * config::kTileK, ring.bounds_address(key_slot));
+    multiply_transposed(scores, query, key_tile);
+    if (mask.tests(first_key, ring.bounds_address(tile))) mask.apply(scores, first_key, ring.bounds_address(tile));
     softmax.absorb(scores, output);
-    const int value_slot = ring.acquire<false>(tile);
-    multiply_accumulate(output, scores, ValueTile{ring.slot_address(value_slot)});
+    const Probabilities probabilities(scores);
+    const ValueTile value_tile{ring.acquire<false>(tile)};
+    multiply_accumulate(output, probabilities, value_tile);
   }
   wait_copies<0>();  // rows that see no key leave the query tile's copy behind
 
-  write_results(arguments, output, softmax, OutputTile{shared + Layout::kQuery}, batch, head, first_tile_row);
+  write_results(arguments, output, softmax, OutputTile{shared + Layout::kQuery});
 }
 
 }  // namespace flashmask

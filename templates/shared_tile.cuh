@@ -28,22 +28,24 @@ struct SharedTile {
   }
 };
 
-/// The addresses of one lane for ldmatrix: the lane's row of a 16-row block and one of two neighbouring chunks. The
-/// walk over row blocks and chunk pairs only adds constants and flips swizzled bits.
+/// The addresses of one lane for ldmatrix: the lane's row of a 16-row block and one of two neighbouring chunks. Groups
+/// of swizzled chunks are aligned, so the walk over chunk pairs flips address bits and adds constants: one register
+/// serves the whole tile.
 template <class Tile>
-struct MatrixCursor {
-  unsigned row_base;  // byte offset of the lane's row
-  int chunk;          // the lane's chunk of pair 0, swizzled
-
-  __device__ __forceinline__ MatrixCursor(int row, int half)
-      : row_base(row * Tile::kChunks * 16), chunk(half ^ Tile::swizzle(row)) {}
+class MatrixCursor {
+ public:
+  /// `row` (0 to 15) and `half` (0 or 1) of this lane.
+  __device__ __forceinline__ MatrixCursor(Tile tile, int row, int half) : address_(tile.address(row, half)) {}
 
   /// Rows 16 * row_block …, chunks 2 * pair and 2 * pair + 1.
-  __device__ __forceinline__ unsigned at(Tile tile, int row_block, int pair) const {
-    const int inside = (2 * pair) % Tile::kGroup;
+  __device__ __forceinline__ unsigned at(int row_block, int pair) const {
+    const int inside = 2 * pair % Tile::kGroup;
     const int outside = 2 * pair - inside;
-    return tile.base + row_base + (chunk ^ inside) * 16 + (row_block * 16 * Tile::kChunks + outside) * 16;
+    return (address_ ^ (inside * 16)) + (row_block * 16 * Tile::kChunks + outside) * 16;
   }
+
+ private:
+  unsigned address_;
 };
 
 /// One thread's part in copying consecutive tiles of rows from global to shared memory: one chunk of every kRowStep-th
@@ -51,22 +53,20 @@ struct MatrixCursor {
 template <class Tile, int kWidth>
 class RowStream {
  public:
-  /// `base` is row 0 of the sequence and `rows` its length; `stride` counts elements from row to row.
-  __device__ __forceinline__ RowStream(const void* base, long long stride, int rows)
-      : step_(2 * stride * kRowStep),
-        next_(static_cast<const char*>(base) + 2 * (row() * stride) + chunk() * 16),
-        rows_(chunk() * 8 < kWidth ? rows - row() : 0) {}
+  /// `base` is the first row of the first tile; `stride` counts elements from row to row.
+  __device__ __forceinline__ RowStream(const void* base, long long stride)
+      : step_(2 * stride * kRowStep), next_(static_cast<const char*>(base) + 2 * (row() * stride) + chunk() * 16) {}
 
-  /// Starts the copy of the next Tile::kRows rows, by all threads of the CTA together; the caller commits the group.
-  /// Rows past the end and columns past kWidth become zeros.
-  __device__ __forceinline__ void copy_next(Tile tile) {
+  /// Starts the copy of the next Tile::kHeight rows, by all threads of the CTA together; the caller commits the group.
+  /// Rows from `rows` on and columns from kWidth on become zeros.
+  __device__ __forceinline__ void copy_next(Tile tile, int rows) {
     if (kRowStep * Tile::kChunks < config::kThreads && threadIdx.x >= kRowStep * Tile::kChunks) return;
+    const int rows_of_thread = chunk() * 8 < kWidth ? rows - row() : 0;
 #pragma unroll
     for (int first = 0; first < Tile::kHeight; first += kRowStep) {
-      copy_16_async(tile.address(first + row(), chunk()), next_, first < rows_ ? 16 : 0);
+      copy_16_async(tile.address(first + row(), chunk()), next_, first < rows_of_thread ? 16 : 0);
       next_ += step_;
     }
-    rows_ -= Tile::kHeight;
   }
 
  private:
@@ -82,7 +82,6 @@ class RowStream {
 
   long long step_;  // bytes from one copy to the next
   const char* next_;
-  int rows_;  // left from this thread's next row on
 };
 
 }  // namespace flashmask

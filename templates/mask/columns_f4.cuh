@@ -14,6 +14,11 @@ struct ColumnMask {
   __device__ __forceinline__ bool hides(int row) const {
     return (row >= at[0] && row < at[1]) || (row >= at[2] && row < at[3]);
   }
+
+  /// Whether one of the rows first_row … last_row may be hidden; exact but for intervals that are empty.
+  __device__ __forceinline__ bool hides_any(int first_row, int last_row) const {
+    return (last_row >= at[0] && first_row < at[1]) || (last_row >= at[2] && first_row < at[3]);
+  }
 };
 
 }  // namespace flashmask

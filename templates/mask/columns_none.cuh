@@ -7,6 +7,7 @@ struct ColumnMask {
   static constexpr int kVectors = 0;
   __device__ __forceinline__ void load(unsigned) {}
   __device__ __forceinline__ bool hides(int) const { return false; }
+  __device__ __forceinline__ bool hides_any(int, int) const { return false; }
 };
 
 }  // namespace flashmask
