@@ -1,6 +1,6 @@
 // libFuzzer: whatever the bytes, the reader neither crashes nor reads outside them; and what it accepts has one
-// encoding. The input is tried as it is, and sealed with the right length and checksum, for the checksum would
-// otherwise keep the fuzzer out of the structure behind it.
+// encoding. The input is tried as it is, and behind right first lines with right length and checksum, which would
+// otherwise keep the fuzzer out of the structure behind them.
 
 #include <xxhash.h>
 
@@ -9,6 +9,7 @@
 #include <cstdlib>
 #include <cstring>
 #include <string>
+#include <string_view>
 
 #include "cache/entry.h"
 
@@ -42,6 +43,14 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
   const std::string text(reinterpret_cast<const char*>(data), size);
   check(text);
   check(sealed(text));
-  check(sealed("flashmask-entry 1 0000000000000000\n" + text));
+  const std::string head =
+      "flashmask-entry 1 0000000000000000\ndigest " + std::string(64, 'a') + "\ntoolchain t\nmetadata ";
+  for (const std::string_view metadata : {"", "0000000000000000\n\n"}) {
+    std::string content = head;
+    content.append(metadata).append(text);
+    check(sealed(content));
+    content.resize((content.size() + kSectionAlignment - 1) / kSectionAlignment * kSectionAlignment);
+    check(sealed(content));
+  }
   return 0;
 }

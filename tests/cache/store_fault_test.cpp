@@ -58,7 +58,8 @@ void live(FileSystem& files, const ScratchDirectory& scratch) {
 }
 
 void expect_next_process_works(const ScratchDirectory& scratch) {
-  Store store({.directory = scratch.path() + "/deep/cache"});
+  FaultyFileSystem faultless(0, 0, Mode::kOnce);
+  Store store({.directory = scratch.path() + "/deep/cache", .file_system = &faultless});
   const PublishOutcome outcome = store.publish(sample_entry(kBroken));
   EXPECT_TRUE(outcome) << outcome.failure;
   EXPECT_TRUE(store.lookup(kBroken, TagPolicy::any()));
