@@ -55,5 +55,12 @@ job=(build/bin/flashmask run "$input" -o demo-output/attention.safetensors --cau
 for run in first second; do
   echo
   echo "demo: $run run: ${job[*]}"
-  "${job[@]}"
+  "${job[@]}" | tee "demo-output/$run.txt"
 done
+
+grep -q 'compiles 0,.* on disk 1' demo-output/second.txt || {
+  echo "demo: the second run did not find its kernel in demo-output/cache: see its counters above" >&2
+  exit 1
+}
+echo
+echo "demo: verified against fp64; the second run found its kernel on disk and compiled nothing"
