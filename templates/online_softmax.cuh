@@ -81,7 +81,7 @@ struct OnlineSoftmax {
     const float row_sum = quad_sum(sum[m][half]);
     // P of the maximum itself is 1, so the sum of a row that saw a key is at least 1.
     if (row_sum == 0.0f) return {0.0f, -kInfinity};
-    return {1.0f / row_sum, (maximum[m][half] * scale_log2 + log2_approx(row_sum)) * kLn2};
+    return {reciprocal_approx(row_sum), (maximum[m][half] * scale_log2 + log2_approx(row_sum)) * kLn2};
   }
 };
 

@@ -62,9 +62,12 @@ class RowStream {
   __device__ __forceinline__ void copy_next(Tile tile, int rows) {
     if (kRowStep * Tile::kChunks < config::kThreads && threadIdx.x >= kRowStep * Tile::kChunks) return;
     const int rows_of_thread = chunk() * 8 < kWidth ? rows - row() : 0;
+    const unsigned destination = tile.address(row(), chunk());
 #pragma unroll
     for (int first = 0; first < Tile::kHeight; first += kRowStep) {
-      copy_16_async(tile.address(first + row(), chunk()), next_, first < rows_of_thread ? 16 : 0);
+      // Steps are powers of two: the swizzle of row first + row() is that of the one flipped by that of the other.
+      copy_16_async((destination ^ (Tile::swizzle(first) * 16)) + first * Tile::kChunks * 16, next_,
+                    first < rows_of_thread ? 16 : 0);
       next_ += step_;
     }
   }
