@@ -19,7 +19,9 @@ Words operator+(Words words, const Words& more) {
 const Words kRun = {"run", "in", "-o", "out"};
 const Words kCompile = {"compile", "--dtype", "bf16", "--head-dim", "128", "--target", "sm_80", "--form"};
 
-RunArguments run_arguments(const Words& more) { return std::get<RunArguments>(parse_arguments(kRun + more)); }
+RunArguments run_arguments(const Words& more) {
+  return std::get<RunArguments>(parse_arguments(kRun + more));
+}
 
 /// The text of the usage error; empty when the words are legal.
 std::string usage_error(const Words& words) {
@@ -43,8 +45,8 @@ TEST(Arguments, RunHasDefaults) {
 
 TEST(Arguments, RunTakesEveryOption) {
   const RunArguments run =
-      run_arguments({"--causal", "--causal-alignment", "top-left", "--scale", "0.25", "--device", "emulator", "--target",
-                     "sm_90a", "--tile", "64,32", "--seed", "18446744073709551615", "--verify", "--json"});
+      run_arguments({"--causal", "--causal-alignment", "top-left", "--scale", "0.25", "--device", "emulator",
+                     "--target", "sm_90a", "--tile", "64,32", "--seed", "18446744073709551615", "--verify", "--json"});
   EXPECT_TRUE(run.causal && run.verify && run.json);
   EXPECT_EQ(run.causal_alignment, CausalAlignment::kTopLeft);
   EXPECT_EQ(run.scale, 0.25f);
@@ -112,8 +114,9 @@ TEST(Arguments, AnAlignmentWithoutADiagonalIsRefused) {
 
 TEST(Arguments, AHeadDimThatIsNoNumberIsRefused) {
   for (const char* head_dim : {"", "x", "0", "-8", "64,", "64,0", "64,64,64"}) {
-    EXPECT_THAT(usage_error({"compile", "--dtype", "bf16", "--form", "none", "--target", "sm_80", "--head-dim", head_dim}),
-                HasSubstr("--head-dim"))
+    EXPECT_THAT(
+        usage_error({"compile", "--dtype", "bf16", "--form", "none", "--target", "sm_80", "--head-dim", head_dim}),
+        HasSubstr("--head-dim"))
         << head_dim;
   }
 }
@@ -128,8 +131,8 @@ TEST(Arguments, InspectShowsOneThingOrAllAsJson) {
 }
 
 TEST(Arguments, EveryHelpHasAnExample) {
-  for (const Words& words : {Words{"--help"}, Words{"run", "--help"}, Words{"compile", "-h"}, Words{"inspect", "--help"},
-                             Words{"doctor", "--help"}}) {
+  for (const Words& words : {Words{"--help"}, Words{"run", "--help"}, Words{"compile", "-h"},
+                             Words{"inspect", "--help"}, Words{"doctor", "--help"}}) {
     EXPECT_THAT(std::get<ShownText>(parse_arguments(words)).text, HasSubstr("Example:\n  flashmask "));
   }
   EXPECT_THAT(std::get<ShownText>(parse_arguments({"--version"})).text, ::testing::StartsWith("flashmask 0."));

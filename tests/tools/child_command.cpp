@@ -76,7 +76,9 @@ ChildCommand::~ChildCommand() {
   if (terminal_ >= 0) ::close(terminal_);
 }
 
-void ChildCommand::send(int signal) const { ::kill(process_, signal); }
+void ChildCommand::send(int signal) const {
+  ::kill(process_, signal);
+}
 
 bool ChildCommand::wait_for_terminal(const std::string& text) {
   const auto end = std::chrono::steady_clock::now() + kTerminalPatience;

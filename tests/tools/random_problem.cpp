@@ -25,11 +25,16 @@ std::vector<std::uint16_t> normal_values(const Shape& shape, DataType dtype, std
 
 std::int32_t interval_end(int seqlen_q, std::mt19937_64& random) {
   switch (random() % 16) {
-    case 0: return std::numeric_limits<std::int32_t>::min();
-    case 1: return std::numeric_limits<std::int32_t>::max();
-    case 2: return 0;
-    case 3: return seqlen_q;
-    default: return std::uniform_int_distribution<std::int32_t>(-3, seqlen_q + 3)(random);
+    case 0:
+      return std::numeric_limits<std::int32_t>::min();
+    case 1:
+      return std::numeric_limits<std::int32_t>::max();
+    case 2:
+      return 0;
+    case 3:
+      return seqlen_q;
+    default:
+      return std::uniform_int_distribution<std::int32_t>(-3, seqlen_q + 3)(random);
   }
 }
 
@@ -48,8 +53,8 @@ void write_problem(const RandomProblem& problem, const std::filesystem::path& pa
   const auto query = normal_values(query_shape, problem.dtype, random);
   const auto key = normal_values(key_shape, problem.dtype, random);
   const auto value = normal_values(value_shape, problem.dtype, random);
-  std::vector<std::int32_t> vectors(static_cast<std::size_t>(problem.batch) * problem.num_heads_mask * problem.seqlen_k *
-                                    problem.vectors);
+  std::vector<std::int32_t> vectors(static_cast<std::size_t>(problem.batch) * problem.num_heads_mask *
+                                    problem.seqlen_k * problem.vectors);
   for (std::int32_t& end : vectors) end = interval_end(problem.seqlen_q, random);
 
   const ElementType type = problem.dtype == DataType::kFloat16 ? ElementType::kF16 : ElementType::kBF16;

@@ -1,0 +1,240 @@
+// The built command end to end on the emulator: random problems of every form against fp64, the cache between two runs,
+// and an interrupt.
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+#include <unistd.h>
+
+#include <cmath>
+#include <csignal>
+#include <nlohmann/json.hpp>
+#include <ostream>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "flashmask/reference.h"
+#include "tests/tools/child_command.h"
+#include "tests/tools/random_problem.h"
+#include "tools/command/problem.h"
+#include "tools/safetensors/reader.h"
+
+namespace flashmask::test {
+namespace {
+
+using nlohmann::json;
+using safetensors::ElementType;
+using ::testing::AllOf;
+using ::testing::HasSubstr;
+using Words = std::vector<std::string>;
+
+struct RunCase {
+  RandomProblem problem;
+  Words words;
+  command::RunArguments arguments;  ///< the same, for the reference of this test
+};
+void PrintTo(const RunCase& run, std::ostream* stream) {
+  *stream << run.problem.name;
+}
+
+template <typename Element>
+std::vector<Element> read_tensor(const safetensors::Reader& reader, const std::string& name) {
+  const safetensors::TensorInfo* tensor = reader.find(name);
+  if (tensor == nullptr) return {};
+  std::vector<Element> data(tensor->bytes() / sizeof(Element));
+  reader.read(*tensor, std::as_writable_bytes(std::span(data)));
+  return data;
+}
+
+/// Rows that see no key have exactly 0 and -inf; no value is NaN.
+void expect_dead_rows_exact(const reference::ForwardProblem& problem, const std::vector<std::uint16_t>& output,
+                            const std::vector<float>& lse) {
+  for (int batch = 0; batch < problem.batch; ++batch) {
+    for (int head = 0; head < problem.num_heads_q; ++head) {
+      for (int row = 0; row < problem.seqlen_q; ++row) {
+        bool dead = true;
+        for (int key = 0; key < problem.seqlen_k && dead; ++key) {
+          dead = !reference::is_visible(problem, batch, head, row, key);
+        }
+        const std::size_t at_lse = (std::size_t(batch) * problem.num_heads_q + head) * problem.seqlen_q + row;
+        const std::size_t at_row = (std::size_t(batch) * problem.seqlen_q + row) * problem.num_heads_q + head;
+        ASSERT_EQ(std::isinf(lse[at_lse]) && lse[at_lse] < 0, dead) << row;
+        ASSERT_FALSE(std::isnan(lse[at_lse]));
+        for (int column = 0; column < problem.head_dim_v; ++column) {
+          const std::uint16_t bits = output[at_row * problem.head_dim_v + column];
+          ASSERT_FALSE(std::isnan(reference::to_float(bits, problem.dtype)));
+          ASSERT_TRUE(!dead || (bits & 0x7fff) == 0) << row;
+        }
+      }
+    }
+  }
+}
+
+std::vector<RunCase> run_cases() {
+  std::vector<RunCase> cases;
+  const auto add = [&](RandomProblem problem, bool causal, Words words = {}) {
+    RunCase run{std::move(problem), std::move(words), {}};
+    run.problem.seed = cases.size() + 1;
+    run.arguments.causal = causal;
+    if (causal) run.words.push_back("--causal");
+    cases.push_back(std::move(run));
+  };
+  for (const DataType dtype : {DataType::kFloat16, DataType::kBfloat16}) {
+    const std::string suffix = dtype == DataType::kFloat16 ? "Fp16" : "Bf16";
+    const auto sized = [&](const std::string& name, int seqlen_q, int seqlen_k, int vectors) {
+      RandomProblem problem;
+      problem.name = name + suffix;
+      problem.dtype = dtype;
+      problem.seqlen_q = seqlen_q;
+      problem.seqlen_k = seqlen_k;
+      problem.vectors = vectors;
+      return problem;
+    };
+    add(sized("None", 33, 70, 0), false);
+    add(sized("Causal", 70, 33, 0), true);
+    cases.push_back(RunCase{sized("CausalTopLeft", 33, 70, 0), {"--causal", "--causal-alignment", "top-left"}, {}});
+    cases.back().arguments.causal = true;
+    cases.back().arguments.causal_alignment = CausalAlignment::kTopLeft;
+    cases.push_back(RunCase{sized("Window", 65, 80, 0), {"--window", "9,4", "--scale", "0.5"}, {}});
+    cases.back().arguments.window = command::Window{9, 4};
+    cases.push_back(RunCase{sized("CausalWindow", 65, 65, 0), {"--window", "9,-1", "--causal", "--seed", "7"}, {}});
+    cases.back().arguments.window = command::Window{9, -1};
+    cases.back().arguments.causal = true;
+    add(sized("C1", 65, 50, 1), true);
+    RandomProblem heads = sized("C2", 40, 65, 2);
+    heads.num_heads_q = heads.num_heads_mask = 4;
+    heads.num_heads_kv = 2;
+    heads.batch = 2;
+    add(heads, true);
+    heads = sized("F2", 65, 40, 2);
+    heads.num_heads_q = 4;
+    heads.num_heads_kv = heads.num_heads_mask = 2;
+    add(heads, false);
+    RandomProblem dims = sized("F4", 50, 66, 4);
+    dims.head_dim_qk = 72;
+    dims.head_dim_v = 40;
+    add(dims, false);
+    add(sized("F4Tiled", 50, 66, 4), false, {"--tile", "16,32"});
+  }
+  return cases;
+}
+
+class CommandRun : public ::testing::TestWithParam<RunCase> {};
+
+TEST_P(CommandRun, OfARandomProblemIsWithinTheBoundOfFp64) {
+  const TemporaryDirectory directory;
+  const std::filesystem::path input = directory / "in.safetensors", output = directory / "out.safetensors";
+  write_problem(GetParam().problem, input);
+  Words words = {"run", input, "-o", output, "--device", "emulator", "--verify", "--json"};
+  words.insert(words.end(), GetParam().words.begin(), GetParam().words.end());
+  const Outcome outcome = run_command_line(directory, words);
+  ASSERT_EQ(outcome.exit_code, 0) << outcome.err << outcome.out;
+  EXPECT_EQ(outcome.err, "");
+
+  const json report = json::parse(outcome.out);
+  EXPECT_EQ(report.at("schema"), 1);
+  EXPECT_EQ(report.at("device").at("kind"), "emulator");
+  EXPECT_EQ(report.at("counters").at("compiles"), 1);
+  EXPECT_EQ(report.at("verification").at("passed"), true);
+  EXPECT_EQ(report.at("verification").at("nan_count"), 0);
+  EXPECT_EQ(report.at("verification").at("dead_rows_wrong"), 0);
+  EXPECT_EQ(report.at("emulation").at("shared_bank_conflicts"), 0);
+
+  // What was written, against the definition of the mask.
+  command::RunArguments arguments = GetParam().arguments;
+  arguments.input = input;
+  const command::Problem problem = command::load_problem(arguments);
+  const reference::ForwardProblem& shape = problem.shape;
+  const safetensors::Reader reader(output);
+  ASSERT_EQ(reader.layout().tensors.size(), 2u);
+  EXPECT_EQ(reader.find("out")->type, shape.dtype == DataType::kFloat16 ? ElementType::kF16 : ElementType::kBF16);
+  const auto extent = [](int value) { return static_cast<std::uint64_t>(value); };
+  EXPECT_EQ(reader.find("out")->shape,
+            (std::vector<std::uint64_t>{extent(shape.batch), extent(shape.seqlen_q), extent(shape.num_heads_q),
+                                        extent(shape.head_dim_v)}));
+  EXPECT_EQ(reader.find("lse")->type, ElementType::kF32);
+  expect_dead_rows_exact(shape, read_tensor<std::uint16_t>(reader, "out"), read_tensor<float>(reader, "lse"));
+}
+
+INSTANTIATE_TEST_SUITE_P(Forms, CommandRun, ::testing::ValuesIn(run_cases()),
+                         [](const auto& named) { return named.param.problem.name; });
+
+TEST(CommandRunTwice, FindsTheKernelAndGivesTheSameBytes) {
+  const TemporaryDirectory directory;
+  write_problem({}, directory / "in");
+  const Words words = {"run", directory / "in", "--causal", "--device", "emulator", "-o"};
+  Words first = words, second = words;
+  first.push_back(directory / "a");
+  second.push_back(directory / "b");
+  const Outcome compiled = run_command_line(directory, first), found = run_command_line(directory, second);
+  ASSERT_EQ(compiled.exit_code, 0) << compiled.err;
+  ASSERT_EQ(found.exit_code, 0) << found.err;
+  EXPECT_THAT(compiled.out, AllOf(HasSubstr("origin    compiled"), HasSubstr("compiles 1")));
+  EXPECT_THAT(found.out, AllOf(HasSubstr("origin    disk"), HasSubstr("compiles 0"), HasSubstr("nothing compiled")));
+  EXPECT_EQ(read_file(directory / "a"), read_file(directory / "b"));
+}
+
+TEST(CommandRunAlone, SaysOnWhichDeviceItRuns) {
+  const TemporaryDirectory directory;
+  write_problem({}, directory / "in");
+  const Outcome outcome = run_command_line(directory, {"run", directory / "in", "-o", directory / "out"});
+  EXPECT_EQ(outcome.exit_code, 0) << outcome.err;
+  EXPECT_THAT(outcome.err, HasSubstr("flashmask: running on "));
+}
+
+TEST(CommandRunAlone, MayReplaceItsInput) {
+  const TemporaryDirectory directory;
+  write_problem({}, directory / "x");
+  const Outcome outcome = run_command_line(directory, {"run", directory / "x", "-o", directory / "x"});
+  EXPECT_EQ(outcome.exit_code, 0) << outcome.err;
+  EXPECT_NE(safetensors::Reader(directory / "x").find("out"), nullptr);
+}
+
+TEST(CommandRunAlone, AnUnusableCacheIsOneWarningAndARightResult) {
+  const TemporaryDirectory directory;
+  write_problem({}, directory / "in");
+  write_file(directory / "file", "in the way");
+  const Outcome outcome = run_command_line(
+      directory, {"run", directory / "in", "-o", directory / "out", "--device", "emulator", "--verify"},
+      {{"FLASHMASK_CACHE_DIR", directory / "file/cache"}});
+  EXPECT_EQ(outcome.exit_code, 0) << outcome.err;
+  EXPECT_THAT(outcome.out, HasSubstr("verify    passed"));
+  const std::size_t warning = outcome.err.find("warning");
+  ASSERT_NE(warning, std::string::npos) << outcome.err;
+  EXPECT_EQ(outcome.err.find("warning", warning + 1), std::string::npos) << outcome.err;
+}
+
+TEST(CommandInterrupted, LeavesNothingAndShowedItsProgressOnATerminal) {
+  const TemporaryDirectory directory;
+  RandomProblem large;
+  large.seqlen_q = large.seqlen_k = 8192;
+  large.num_heads_q = 16;
+  large.head_dim_qk = large.head_dim_v = 128;
+  write_problem(large, directory / "in");
+  std::filesystem::create_directory(directory / "out");
+  ChildCommand child(directory, {"run", directory / "in", "-o", directory / "out/x", "--device", "emulator"}, {},
+                     ChildCommand::StandardError::kTerminal);
+  EXPECT_TRUE(child.wait_for_terminal("3/4 running on the emulator"));
+  child.send(SIGINT);
+  EXPECT_EQ(child.wait().exit_code, 130);
+  EXPECT_TRUE(std::filesystem::is_empty(directory / "out"));
+}
+
+TEST(CommandInterrupted, AtAnyMomentLeavesNothingHalfWritten) {
+  const TemporaryDirectory directory;
+  write_problem({}, directory / "in");
+  std::filesystem::create_directory(directory / "out");
+  for (int milliseconds = 0; milliseconds < 600; milliseconds += 60) {
+    ChildCommand child(directory, {"run", directory / "in", "-o", directory / "out/x", "--device", "emulator"});
+    ::usleep(static_cast<useconds_t>(milliseconds) * 1000);
+    child.send(SIGINT);
+    const int code = child.wait().exit_code;
+    EXPECT_TRUE(code == 130 || code == 0) << code;
+    for (const auto& entry : std::filesystem::directory_iterator(directory / "out")) {
+      EXPECT_EQ(entry.path().filename(), "x");
+      EXPECT_EQ(safetensors::Reader(entry.path()).layout().tensors.size(), 2u);
+    }
+  }
+}
+
+}  // namespace
+}  // namespace flashmask::test
