@@ -17,15 +17,16 @@ namespace flashmask::emulator {
 class Fault : public std::runtime_error {
  public:
   enum class Kind {
-    kUnsupported,     ///< an instruction, type or directive that the machine does not know
-    kSyntax,          ///< text that is not PTX
-    kLaunch,          ///< a launch that no device of this kind would accept
-    kUninitialised,   ///< a read of bytes that nobody wrote
-    kOutOfBounds,     ///< an access outside every allocation
-    kMisaligned,      ///< an address that is not a multiple of the access size
-    kBarrier,         ///< threads of a warp or CTA that disagree about a barrier
-    kDeadlock,        ///< nobody can go on
-    kPending,         ///< an access to bytes that an asynchronous copy still owns
+    kUnsupported,    ///< an instruction, type or directive that the machine does not know
+    kSyntax,         ///< text that is not PTX
+    kLaunch,         ///< a launch that no device of this kind would accept
+    kUninitialised,  ///< a read of bytes that nobody wrote
+    kOutOfBounds,    ///< an access outside every allocation
+    kMisaligned,     ///< an address that is not a multiple of the access size
+    kBarrier,        ///< threads of a warp or CTA that disagree about a barrier
+    kDeadlock,       ///< nobody can go on
+    kPending,        ///< an access to bytes that an asynchronous copy still owns
+    kTrap,           ///< the kernel executed trap
   };
   Fault(Kind kind, std::string report) : std::runtime_error(std::move(report)), kind_(kind) {}
   Kind kind() const { return kind_; }

@@ -1,0 +1,66 @@
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <map>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "emulator/machine/core/operation.h"
+#include "emulator/machine/machine.h"
+#include "emulator/ptx/module.h"
+
+namespace flashmask::emulator {
+
+/// 64-byte aligned storage for vector registers.
+class AlignedBytes {
+ public:
+  AlignedBytes() = default;
+  explicit AlignedBytes(std::size_t bytes);
+  std::byte* data() const { return data_.get(); }
+  std::size_t size() const { return size_; }
+
+ private:
+  struct Free {
+    void operator()(std::byte* memory) const;
+  };
+  std::unique_ptr<std::byte[], Free> data_;
+  std::size_t size_ = 0;
+};
+
+/// One entry, lowered to operations. Immutable.
+struct CompiledKernel {
+  std::string name;
+  std::uint32_t line = 0;
+  std::vector<Operation> code;  ///< ends in an exit
+  AlignedBytes constants;
+  std::uint32_t register_bytes = 0;
+  std::uint32_t static_shared_bytes = 0;
+  /// Where dynamic shared memory begins.
+  std::uint32_t dynamic_shared_offset = 0;
+  std::uint32_t local_bytes = 0;
+  std::uint32_t parameter_bytes = 0;
+  std::array<std::uint32_t, 3> required_threads = {0, 0, 0};
+  std::array<std::uint32_t, 3> maximal_threads = {0, 0, 0};
+  std::vector<std::vector<std::uint32_t>> branch_targets;
+};
+
+/// What Program::parse() makes.
+class CompiledProgram final : public Program {
+ public:
+  /// Not an address, which another program may get later.
+  std::uint64_t id = next_id();
+  std::vector<std::string> lines;  ///< of the PTX text
+  std::map<std::string, CompiledKernel, std::less<>> kernels;
+  std::vector<ptx::Variable> variables;  ///< .global and .const
+  std::vector<std::string> class_names;  ///< by Operation::statistics_class
+
+  /// "line 12: add.s32 %r1, %r2, 3;"
+  std::string quote(std::uint32_t line) const;
+
+ private:
+  static std::uint64_t next_id();
+};
+
+}  // namespace flashmask::emulator

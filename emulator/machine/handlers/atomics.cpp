@@ -1,0 +1,218 @@
+#include <algorithm>
+#include <bit>
+#include <cstring>
+#include <type_traits>
+
+#include "emulator/machine/handlers/families.h"
+#include "emulator/machine/handlers/half.h"
+#include "emulator/machine/handlers/memory_access.h"
+
+namespace flashmask::emulator {
+namespace {
+
+using baseline::Bf16;
+using baseline::F16;
+using ptx::Operand;
+using ptx::Space;
+using ptx::Type;
+
+struct Add {
+  template <class T>
+  static T apply(T old, T b, T) {
+    return static_cast<T>(old + b);
+  }
+};
+struct Min {
+  template <class T>
+  static T apply(T old, T b, T) {
+    return b < old ? b : old;
+  }
+};
+struct Max {
+  template <class T>
+  static T apply(T old, T b, T) {
+    return b > old ? b : old;
+  }
+};
+struct And {
+  template <class T>
+  static T apply(T old, T b, T) {
+    return old & b;
+  }
+};
+struct Or {
+  template <class T>
+  static T apply(T old, T b, T) {
+    return old | b;
+  }
+};
+struct Xor {
+  template <class T>
+  static T apply(T old, T b, T) {
+    return old ^ b;
+  }
+};
+struct Exchange {
+  template <class T>
+  static T apply(T, T b, T) {
+    return b;
+  }
+};
+struct CompareSwap {
+  template <class T>
+  static T apply(T old, T b, T c) {
+    return old == b ? c : old;
+  }
+};
+struct Increment {
+  template <class T>
+  static T apply(T old, T b, T) {
+    return old >= b ? 0 : old + 1;
+  }
+};
+struct Decrement {
+  template <class T>
+  static T apply(T old, T b, T) {
+    return old == 0 || old > b ? b : old - 1;
+  }
+};
+template <class H>
+struct AddHalf {
+  static std::uint16_t apply(std::uint16_t old, std::uint16_t b, std::uint16_t) {
+    return H::narrow(H::widen(old) + H::widen(b));
+  }
+};
+template <class H>
+struct AddPair {
+  static std::uint32_t apply(std::uint32_t old, std::uint32_t b, std::uint32_t) {
+    const auto low = AddHalf<H>::apply(static_cast<std::uint16_t>(old), static_cast<std::uint16_t>(b), 0);
+    const auto high = AddHalf<H>::apply(static_cast<std::uint16_t>(old >> 16), static_cast<std::uint16_t>(b >> 16), 0);
+    return std::uint32_t{high} << 16 | low;
+  }
+};
+
+/// Lanes go one after the other. r = d (or nothing, for red), b, c.
+template <class T, class F>
+void atomic(Warp& warp, const Operation& operation) {
+  std::uint64_t addresses[kLanes];
+  lane_addresses(warp, operation, addresses);
+  Statistics& statistics = warp.launch->statistics;
+  for (std::uint32_t lane = 0; lane < kLanes; ++lane) {
+    if ((warp.mask >> lane & 1) == 0) continue;
+    const Place place = locate(warp, lane, operation.space, addresses[lane], sizeof(T), sizeof(T), Access::kReadWrite);
+    const T b = warp.lanes<T>(operation.r[1])[lane];
+    const T c = operation.r[2] == kNoRef ? T{} : warp.lanes<T>(operation.r[2])[lane];
+    T old;
+    std::memcpy(&old, place.data, sizeof(T));
+    const T changed = F::apply(old, b, c);
+    std::memcpy(place.data, &changed, sizeof(T));
+    // A compare-and-swap that fails again and again is no progress.
+    if (std::memcmp(&old, &changed, sizeof(T)) != 0) ++warp.launch->progress;
+    if (operation.r[0] != kNoRef) warp.lanes<T>(operation.r[0])[lane] = old;
+    (place.shared ? statistics.shared_bytes_read : statistics.global_bytes_read) += sizeof(T);
+    (place.shared ? statistics.shared_bytes_written : statistics.global_bytes_written) += sizeof(T);
+  }
+}
+
+template <class T>
+Handler pick_integer(std::size_t which) {
+  constexpr bool kUnsigned = std::is_unsigned_v<T>;
+  switch (which) {
+    case 0:
+      return atomic<T, Add>;
+    case 1:
+      return atomic<T, Min>;
+    case 2:
+      return atomic<T, Max>;
+    case 3:
+      return kUnsigned ? atomic<T, And> : nullptr;
+    case 4:
+      return kUnsigned ? atomic<T, Or> : nullptr;
+    case 5:
+      return kUnsigned ? atomic<T, Xor> : nullptr;
+    case 6:
+      return kUnsigned ? atomic<T, Exchange> : nullptr;
+    case 7:
+      return kUnsigned ? atomic<T, CompareSwap> : nullptr;
+    case 8:
+      return kUnsigned ? atomic<T, Increment> : nullptr;
+    case 9:
+      return kUnsigned ? atomic<T, Decrement> : nullptr;
+    default:
+      return nullptr;
+  }
+}
+
+Handler pick(Type type, std::size_t which) {
+  switch (type) {
+    case Type::kB16:
+    case Type::kU16:
+      return which == 7 ? atomic<std::uint16_t, CompareSwap> : nullptr;
+    case Type::kB32:
+    case Type::kU32:
+      return pick_integer<std::uint32_t>(which);
+    case Type::kB64:
+    case Type::kU64:
+      return pick_integer<std::uint64_t>(which);
+    case Type::kS32:
+      return pick_integer<std::int32_t>(which);
+    case Type::kS64:
+      return pick_integer<std::int64_t>(which);
+    case Type::kF32:
+      return which == 0 ? atomic<float, Add> : nullptr;
+    case Type::kF64:
+      return which == 0 ? atomic<double, Add> : nullptr;
+    case Type::kF16:
+      return which == 0 ? atomic<std::uint16_t, AddHalf<F16>> : nullptr;
+    case Type::kBf16:
+      return which == 0 ? atomic<std::uint16_t, AddHalf<Bf16>> : nullptr;
+    case Type::kF16x2:
+      return which == 0 ? atomic<std::uint32_t, AddPair<F16>> : nullptr;
+    case Type::kBf16x2:
+      return which == 0 ? atomic<std::uint32_t, AddPair<Bf16>> : nullptr;
+    default:
+      return nullptr;
+  }
+}
+
+Type operand_type(Type type) {
+  if (type == Type::kF16 || type == Type::kBf16) return Type::kB16;
+  if (type == Type::kF16x2 || type == Type::kBf16x2) return Type::kB32;
+  return type;
+}
+
+void lower_atomic(Builder& builder, bool returns) {
+  builder.take_one_of({"relaxed", "acquire", "release", "acq_rel"});
+  builder.take_one_of({"cta", "cluster", "gpu", "sys"});
+  const Space space = builder.space_or_generic();
+  const auto which = builder.take_one_of({"add", "min", "max", "and", "or", "xor", "exch", "cas", "inc", "dec"});
+  if (!which) builder.malformed("the operation is missing or not known");
+  builder.take("noftz");
+  const Type type = builder.type();
+  const bool compares = *which == 7;
+  std::size_t at = 0;
+  builder.expect_operands((returns ? 2 : 1) + (compares ? 2 : 1));
+  if (returns) builder.operation.r[0] = builder.destination(at++, ptx::size_of(type));
+  builder.address(at++, space);
+  builder.operation.r[1] = builder.source(at++, operand_type(type));
+  if (compares) builder.operation.r[2] = builder.source(at++, operand_type(type));
+  builder.operation.run = pick(type, *which);
+  builder.statistics_class((returns ? "atom." : "red.") + std::string(ptx::name_of(space)));
+  if (builder.operation.run == nullptr) builder.unsupported("this operation is not known for the type");
+}
+
+void lower_atom(Builder& builder) {
+  lower_atomic(builder, true);
+}
+void lower_red(Builder& builder) {
+  lower_atomic(builder, false);
+}
+
+}  // namespace
+
+void add_atomics(LowerTable& table) {
+  table["atom"] = lower_atom;
+  table["red"] = lower_red;
+}
+
+}  // namespace flashmask::emulator

@@ -1,0 +1,134 @@
+#pragma once
+
+#include <initializer_list>
+#include <map>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <unordered_map>
+#include <vector>
+
+#include "emulator/machine/core/compiled_kernel.h"
+#include "emulator/machine/core/operation.h"
+
+namespace flashmask::emulator {
+
+/// What the lowering of one kernel shares between its instructions.
+class KernelBuilder {
+ public:
+  KernelBuilder(const ptx::Module& module, const ptx::Kernel& kernel, CompiledProgram& program);
+
+  /// Lowers all instructions. Throws Fault.
+  CompiledKernel build();
+
+  Ref register_ref(std::uint32_t index) const { return register_offsets_[index]; }
+  ptx::Type register_type(std::uint32_t index) const { return kernel_.registers[index].type; }
+  const std::string& register_name(std::uint32_t index) const { return kernel_.registers[index].name; }
+  /// A constant broadcast to all lanes, `size` bytes each; size 0 is a predicate.
+  Ref constant(std::uint64_t bits, std::uint32_t size);
+  /// A fresh register that the text does not name.
+  Ref temporary(std::uint32_t size);
+  void emit(const Operation& operation) { compiled_.code.push_back(operation); }
+  std::uint16_t class_named(std::string_view name);
+
+  /// What the name of a variable stands for in an instruction.
+  struct Symbol {
+    ptx::Space space = ptx::Space::kGlobal;
+    std::uint64_t offset = 0;  ///< within its space; for global and const the number of the variable
+  };
+  std::optional<Symbol> find_symbol(const std::string& name) const;
+  bool has_target_list(std::uint32_t index) const { return index < kernel_.branch_targets.size(); }
+
+  [[noreturn]] void fail(Fault::Kind kind, std::uint32_t line, const std::string& what) const;
+
+ private:
+  void place_registers();
+  void place_variables();
+  void lower_all();
+  void resolve_branches();
+
+  const ptx::Module& module_;
+  const ptx::Kernel& kernel_;
+  CompiledProgram& program_;
+  CompiledKernel compiled_;
+  std::vector<Ref> register_offsets_;
+  std::unordered_map<std::string, Symbol> symbols_;
+  std::vector<std::byte> constants_;
+  std::map<std::pair<std::uint64_t, std::uint32_t>, Ref> known_constants_;
+};
+
+/// Lowers one instruction: families ask it for modifiers and operands, and fill in `operation`. Whatever nobody asked
+/// for makes the instruction unsupported, so a modifier is never ignored by accident.
+class Builder {
+ public:
+  Builder(KernelBuilder& kernel, const ptx::Instruction& instruction);
+
+  Operation operation;
+
+  const std::string& opcode() const { return instruction_.opcode; }
+  /// True, and the modifier is used up, when the instruction has `modifier`.
+  bool take(std::string_view modifier);
+  /// The position in `choices` of the one that the instruction has, if any.
+  std::optional<std::size_t> take_one_of(std::initializer_list<std::string_view> choices);
+  /// The next type among the modifiers.
+  ptx::Type type();
+  std::optional<ptx::Type> optional_type();
+  /// What type() would return, without using it up.
+  std::optional<ptx::Type> next_type() const;
+  ptx::Space space_or_generic();
+  /// Drops hints about caches and levels, which change no result: .L1::no_allocate, .L2::128B, .cg, .nc …
+  void take_cache_hints();
+
+  std::size_t operands() const { return instruction_.operands.size(); }
+  const ptx::Operand& operand(std::size_t index) const;
+  void expect_operands(std::size_t least, std::size_t most);
+  void expect_operands(std::size_t exactly) { expect_operands(exactly, exactly); }
+
+  /// A register to write values of `size` bytes to; one that nobody reads for '_'.
+  Ref destination(const ptx::Operand& operand, std::uint32_t size);
+  Ref destination(std::size_t index, std::uint32_t size) { return destination(operand(index), size); }
+  /// A register, constant, special register or address of a variable to read `size` bytes from.
+  Ref source(const ptx::Operand& operand, ptx::Type type);
+  Ref source(std::size_t index, ptx::Type type) { return source(operand(index), type); }
+  Ref predicate_destination(const ptx::Operand& operand);
+  Ref predicate_source(const ptx::Operand& operand);
+  /// The size in bytes of a register operand; 0 for anything else.
+  std::uint32_t register_size(const ptx::Operand& operand) const;
+  /// Elements of a vector operand, or the operand itself.
+  std::vector<const ptx::Operand*> elements(std::size_t index) const;
+  /// A vector operand of exactly `count` elements.
+  std::vector<const ptx::Operand*> elements(std::size_t index, std::size_t count) const;
+  /// An immediate integer.
+  std::uint64_t integer(std::size_t index) const;
+  bool is_integer(std::size_t index) const;
+  /// Fills in address, wide, immediate from [base + offset]; `space` as the instruction says.
+  void address(std::size_t index, ptx::Space space);
+  /// Puts the operation into the kernel before the current one (which may then be changed and used up, too).
+  void emit(const Operation& ready);
+  Ref temporary(std::uint32_t size) { return kernel_.temporary(size); }
+  Ref constant(std::uint64_t bits, std::uint32_t size) { return kernel_.constant(bits, size); }
+  KernelBuilder& kernel() { return kernel_; }
+  void statistics_class(std::string_view name);
+
+  [[noreturn]] void unsupported(const std::string& why) const;
+  [[noreturn]] void malformed(const std::string& why) const;
+  /// Complains about modifiers that nobody took.
+  void expect_nothing_left() const;
+
+ private:
+  Ref symbol_address(const std::string& name, std::uint32_t size);
+  Ref special(const std::string& name, std::uint32_t size);
+
+  KernelBuilder& kernel_;
+  const ptx::Instruction& instruction_;
+  std::vector<bool> taken_;
+};
+
+/// Lowers one opcode: sets Builder::operation, which is emitted afterwards unless `run` is null.
+using Lower = void (*)(Builder&);
+using LowerTable = std::unordered_map<std::string_view, Lower>;
+
+/// The opcodes that the machine knows.
+const LowerTable& lower_table();
+
+}  // namespace flashmask::emulator

@@ -1,0 +1,180 @@
+#include <algorithm>
+#include <cstring>
+
+#include <fmt/format.h>
+
+#include "emulator/machine/core/warp.h"
+#include "emulator/machine/handlers/families.h"
+#include "emulator/machine/lowering/builder.h"
+
+namespace flashmask::emulator {
+namespace {
+
+std::uint64_t align_up(std::uint64_t value, std::uint64_t alignment) {
+  return (value + alignment - 1) / alignment * alignment;
+}
+
+/// What a register takes per lane; a predicate is one word per warp.
+std::uint32_t register_bytes(ptx::Type type) {
+  return type == ptx::Type::kPred ? 4 : std::max(2u, ptx::size_of(type)) * kLanes;
+}
+
+constexpr std::uint64_t kMostRegisterBytes = std::uint64_t{1} << 26;
+constexpr std::uint64_t kMostLocalBytes = 512 * 1024;
+constexpr std::uint64_t kMostStaticSharedBytes = 232448;
+constexpr std::uint64_t kMostParameterBytes = 32764;
+
+}  // namespace
+
+KernelBuilder::KernelBuilder(const ptx::Module& module, const ptx::Kernel& kernel, CompiledProgram& program)
+    : module_(module), kernel_(kernel), program_(program) {}
+
+CompiledKernel KernelBuilder::build() {
+  compiled_.name = kernel_.name;
+  compiled_.line = kernel_.line;
+  compiled_.required_threads = kernel_.required_threads;
+  compiled_.maximal_threads = kernel_.maximal_threads;
+  place_registers();
+  place_variables();
+  lower_all();
+  compiled_.register_bytes = static_cast<std::uint32_t>(align_up(compiled_.register_bytes, 64));
+  compiled_.constants = AlignedBytes(constants_.size());
+  if (!constants_.empty()) std::memcpy(compiled_.constants.data(), constants_.data(), constants_.size());
+  return std::move(compiled_);
+}
+
+void KernelBuilder::place_registers() {
+  std::uint64_t at = 0;
+  for (const ptx::Register& each : kernel_.registers) {
+    // Predicates pack; vectors stand on cache lines.
+    if (each.type != ptx::Type::kPred) at = align_up(at, 64);
+    register_offsets_.push_back(static_cast<Ref>(at));
+    at += register_bytes(each.type);
+    if (at > kMostRegisterBytes) fail(Fault::Kind::kUnsupported, kernel_.line, "the kernel has too many registers");
+  }
+  compiled_.register_bytes = static_cast<std::uint32_t>(align_up(at, 64));
+}
+
+void KernelBuilder::place_variables() {
+  const auto place = [&](const ptx::Variable& variable, std::uint64_t& at, std::uint64_t most) {
+    at = align_up(at, variable.alignment);
+    symbols_[variable.name] = {variable.space, at};
+    at += variable.bytes;
+    if (at > most) {
+      fail(Fault::Kind::kUnsupported, variable.line,
+           fmt::format("'{}' makes the .{} space larger than {} bytes", variable.name, ptx::name_of(variable.space),
+                       most));
+    }
+  };
+  std::uint64_t parameters = 0;
+  std::uint64_t shared = 0;
+  std::uint64_t local = 0;
+  for (std::size_t i = 0; i < program_.variables.size(); ++i) {
+    symbols_[program_.variables[i].name] = {ptx::Space::kGlobal, i};
+  }
+  for (const ptx::Variable& each : kernel_.parameters) place(each, parameters, kMostParameterBytes);
+  for (const ptx::Variable& each : kernel_.variables) {
+    if (each.space == ptx::Space::kLocal) place(each, local, kMostLocalBytes);
+  }
+  const auto place_shared = [&](const std::vector<ptx::Variable>& variables) {
+    for (const ptx::Variable& each : variables) {
+      if (each.space == ptx::Space::kShared && each.bytes != 0) place(each, shared, kMostStaticSharedBytes);
+    }
+  };
+  place_shared(kernel_.variables);
+  place_shared(module_.variables);
+  std::uint64_t alignment = 16;
+  const auto each_dynamic = [&](auto visit) {
+    for (const auto* variables : {&kernel_.variables, &module_.variables}) {
+      for (const ptx::Variable& each : *variables) {
+        if (each.space == ptx::Space::kShared && each.bytes == 0) visit(each);
+      }
+    }
+  };
+  each_dynamic([&](const ptx::Variable& each) { alignment = std::max(alignment, each.alignment); });
+  const std::uint64_t dynamic = align_up(shared, alignment);
+  each_dynamic([&](const ptx::Variable& each) { symbols_[each.name] = {ptx::Space::kShared, dynamic}; });
+  compiled_.parameter_bytes = static_cast<std::uint32_t>(parameters);
+  compiled_.static_shared_bytes = static_cast<std::uint32_t>(shared);
+  compiled_.dynamic_shared_offset = static_cast<std::uint32_t>(dynamic);
+  // Lanes keep the alignment of the widest access.
+  compiled_.local_bytes = static_cast<std::uint32_t>(align_up(local, 16));
+}
+
+void KernelBuilder::lower_all() {
+  const LowerTable& table = lower_table();
+  std::vector<std::uint32_t> starts;
+  starts.reserve(kernel_.instructions.size() + 1);
+  struct Jump {
+    std::size_t at;
+    std::uint32_t target;
+  };
+  for (const ptx::Instruction& each : kernel_.instructions) {
+    starts.push_back(static_cast<std::uint32_t>(compiled_.code.size()));
+    const auto found = table.find(each.opcode);
+    if (found == table.end()) {
+      fail(Fault::Kind::kUnsupported, each.line, "the instruction '" + each.full_name() + "' is not known");
+    }
+    Builder builder(*this, each);
+    found->second(builder);
+    builder.expect_nothing_left();
+    if (builder.operation.run != nullptr) builder.emit(builder.operation);
+  }
+  starts.push_back(static_cast<std::uint32_t>(compiled_.code.size()));
+  Operation end;
+  end.run = exit_handler();
+  end.line = 0;
+  end.statistics_class = class_named("control");
+  compiled_.code.push_back(end);
+  // Until here branches carry the index of a PTX instruction.
+  for (Operation& each : compiled_.code) {
+    if (each.run == branch_handler()) each.immediate = starts[each.immediate];
+  }
+  for (const auto& list : kernel_.branch_targets) {
+    std::vector<std::uint32_t> targets;
+    for (const std::uint32_t each : list) targets.push_back(starts[each]);
+    compiled_.branch_targets.push_back(std::move(targets));
+  }
+}
+
+Ref KernelBuilder::constant(std::uint64_t bits, std::uint32_t size) {
+  const auto key = std::make_pair(bits, size);
+  if (const auto found = known_constants_.find(key); found != known_constants_.end()) return found->second;
+  const std::uint32_t element = size == 0 ? 4 : std::max(2u, size);
+  const std::size_t at = constants_.size();
+  constants_.resize(at + std::max<std::size_t>(64, std::size_t{element} * kLanes));
+  for (std::uint32_t lane = 0; lane < (size == 0 ? 1 : kLanes); ++lane) {
+    std::memcpy(constants_.data() + at + std::size_t{lane} * element, &bits, std::min(element, 8u));
+  }
+  const Ref ref = kConstantBit | static_cast<Ref>(at);
+  known_constants_.emplace(key, ref);
+  return ref;
+}
+
+Ref KernelBuilder::temporary(std::uint32_t size) {
+  const auto ref = static_cast<Ref>(compiled_.register_bytes);
+  compiled_.register_bytes += static_cast<std::uint32_t>(align_up(std::max(2u, size) * kLanes, 64));
+  if (compiled_.register_bytes > kMostRegisterBytes) {
+    fail(Fault::Kind::kUnsupported, kernel_.line, "the kernel has too many registers");
+  }
+  return ref;
+}
+
+std::uint16_t KernelBuilder::class_named(std::string_view name) {
+  auto& names = program_.class_names;
+  const auto found = std::find(names.begin(), names.end(), name);
+  if (found == names.end()) names.emplace_back(name);
+  return static_cast<std::uint16_t>(std::find(names.begin(), names.end(), name) - names.begin());
+}
+
+std::optional<KernelBuilder::Symbol> KernelBuilder::find_symbol(const std::string& name) const {
+  const auto found = symbols_.find(name);
+  if (found == symbols_.end()) return std::nullopt;
+  return found->second;
+}
+
+void KernelBuilder::fail(Fault::Kind kind, std::uint32_t line, const std::string& what) const {
+  throw Fault(kind, fmt::format("{}\n  {}\n  in {}", what, program_.quote(line), kernel_.name));
+}
+
+}  // namespace flashmask::emulator

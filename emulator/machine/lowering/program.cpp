@@ -1,0 +1,97 @@
+#include <atomic>
+#include <cstdlib>
+#include <cstring>
+#include <new>
+
+#include <fmt/format.h>
+
+#include "emulator/machine/handlers/families.h"
+#include "emulator/machine/lowering/builder.h"
+#include "emulator/ptx/module.h"
+
+namespace flashmask::emulator {
+namespace {
+
+bool processor_has_avx2() {
+#if defined(__x86_64__)
+  return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") && __builtin_cpu_supports("f16c");
+#else
+  return false;
+#endif
+}
+
+LowerTable make_table() {
+  LowerTable table;
+  add_control(table);
+  add_memory(table);
+  add_atomics(table);
+  add_copies(table);
+  add_warp_exchange(table);
+  const auto add_families = [&](auto... add) { (add(table), ...); };
+#if defined(FLASHMASK_EMULATOR_HAS_AVX2)
+  if (processor_has_avx2()) {
+    add_families(avx2::add_arithmetic, avx2::add_bits, avx2::add_comparison, avx2::add_conversion, avx2::add_matrix,
+                 avx2::add_movement);
+    return table;
+  }
+#endif
+  add_families(baseline::add_arithmetic, baseline::add_bits, baseline::add_comparison, baseline::add_conversion,
+               baseline::add_matrix, baseline::add_movement);
+  return table;
+}
+
+std::vector<std::string> split_lines(std::string_view text) {
+  std::vector<std::string> lines;
+  while (!text.empty()) {
+    const std::size_t end = text.find('\n');
+    lines.emplace_back(text.substr(0, end));
+    if (end == std::string_view::npos) break;
+    text.remove_prefix(end + 1);
+  }
+  return lines;
+}
+
+}  // namespace
+
+const LowerTable& lower_table() {
+  static const LowerTable table = make_table();
+  return table;
+}
+
+AlignedBytes::AlignedBytes(std::size_t bytes) : size_(bytes) {
+  if (bytes == 0) return;
+  const std::size_t rounded = (bytes + 63) / 64 * 64;
+  data_.reset(static_cast<std::byte*>(std::aligned_alloc(64, rounded)));
+  if (!data_) throw std::bad_alloc();
+  std::memset(data_.get(), 0, rounded);
+}
+
+void AlignedBytes::Free::operator()(std::byte* memory) const {
+  std::free(memory);
+}
+
+std::uint64_t CompiledProgram::next_id() {
+  static std::atomic<std::uint64_t> last{0};
+  return ++last;
+}
+
+std::shared_ptr<const Program> Program::parse(std::string_view ptx) {
+  auto program = std::make_shared<CompiledProgram>();
+  program->lines = split_lines(ptx);
+  ptx::Module module;
+  try {
+    module = ptx::parse_module(ptx);
+  } catch (const ptx::ParseError& error) {
+    throw Fault(error.unsupported() ? Fault::Kind::kUnsupported : Fault::Kind::kSyntax,
+                fmt::format("{}\n  {}", error.what(), program->quote(error.line())));
+  }
+  for (const ptx::Variable& each : module.variables) {
+    if (each.space != ptx::Space::kShared) program->variables.push_back(each);
+  }
+  for (const ptx::Kernel& each : module.kernels) {
+    program->kernels.emplace(each.name, KernelBuilder(module, each, *program).build());
+  }
+  return program;
+}
+
+}  // namespace flashmask::emulator

@@ -1,0 +1,202 @@
+#include "emulator/machine/machine.h"
+
+#include <algorithm>
+#include <cstring>
+#include <map>
+
+#include <fmt/format.h>
+
+#include "emulator/machine/core/interpreter.h"
+#include "emulator/machine/core/shadow.h"
+#include "emulator/machine/core/warp.h"
+
+namespace flashmask::emulator {
+
+struct Machine::State {
+  MachineOptions options;
+  GlobalMemory memory;
+  /// Module variables of the programs that ran here, by CompiledProgram::id.
+  std::map<std::uint64_t, std::vector<Address>> variables;
+  std::uint64_t launches = 0;
+};
+
+namespace {
+
+constexpr std::uint32_t kMostThreads = 1024;
+constexpr std::uint64_t kMostGrid[3] = {0x7fffffff, 65535, 65535};
+
+[[noreturn]] void refuse(const CompiledKernel& kernel, const std::string& why) {
+  throw Fault(Fault::Kind::kLaunch, fmt::format("{} cannot be launched: {}", kernel.name, why));
+}
+
+std::uint32_t check_shape(const CompiledKernel& kernel, const LaunchShape& shape) {
+  std::uint64_t threads = 1;
+  for (std::size_t i = 0; i < 3; ++i) {
+    if (shape.grid[i] == 0 || shape.grid[i] > kMostGrid[i]) {
+      refuse(kernel, fmt::format("grid dimension {} is {}, 1 to {} are allowed", i, shape.grid[i], kMostGrid[i]));
+    }
+    if (shape.block[i] == 0 || shape.block[i] > kMostThreads) {
+      refuse(kernel, fmt::format("block dimension {} is {}, 1 to {} are allowed", i, shape.block[i], kMostThreads));
+    }
+    threads *= shape.block[i];
+  }
+  if (threads > kMostThreads)
+    refuse(kernel, fmt::format("a block of {} threads, {} are allowed", threads, kMostThreads));
+  const auto& required = kernel.required_threads;
+  if (required[0] != 0 && !std::equal(required.begin(), required.end(), shape.block)) {
+    refuse(kernel,
+           fmt::format("blocks of {}x{}x{} threads are required (.reqntid)", required[0], required[1], required[2]));
+  }
+  const auto& maximal = kernel.maximal_threads;
+  const std::uint64_t most = std::uint64_t{maximal[0]} * maximal[1] * maximal[2];
+  if (most != 0 && threads > most) {
+    refuse(kernel, fmt::format("a block of {} threads, at most {} are declared (.maxntid)", threads, most));
+  }
+  return static_cast<std::uint32_t>(threads);
+}
+
+Allocation& find_or_fault(GlobalMemory& memory, Address address, std::uint64_t bytes, std::string_view what) {
+  Allocation* allocation = memory.find(address, bytes);
+  if (allocation == nullptr) {
+    throw Fault(Fault::Kind::kOutOfBounds,
+                fmt::format("{} of {} bytes at {:#x}: {}", what, bytes, address, memory.describe(address)));
+  }
+  return *allocation;
+}
+
+}  // namespace
+
+Machine::Machine(MachineOptions options) : state_(std::make_unique<State>()) {
+  state_->options = options;
+}
+Machine::~Machine() = default;
+Machine::Machine(Machine&&) noexcept = default;
+Machine& Machine::operator=(Machine&&) noexcept = default;
+
+Address Machine::allocate(std::size_t bytes) {
+  return state_->memory.allocate(bytes);
+}
+
+void Machine::release(Address address) {
+  if (!state_->memory.release(address)) {
+    throw Fault(Fault::Kind::kOutOfBounds,
+                fmt::format("release of {:#x}, which is not the start of an allocation", address));
+  }
+}
+
+void Machine::write(Address destination, std::span<const std::byte> source) {
+  if (source.empty()) return;
+  Allocation& allocation = find_or_fault(state_->memory, destination, source.size(), "a copy from the host");
+  const std::uint64_t offset = destination - allocation.base;
+  std::memcpy(allocation.data + offset, source.data(), source.size());
+  std::memset(allocation.shadow + offset, kWritten, source.size());
+}
+
+void Machine::read(std::span<std::byte> destination, Address source) const {
+  if (destination.empty()) return;
+  const Allocation& allocation = find_or_fault(state_->memory, source, destination.size(), "a copy to the host");
+  const std::uint64_t offset = source - allocation.base;
+  const std::uint8_t* shadow = allocation.shadow + offset;
+  const std::uint8_t* unwritten =
+      std::find_if(shadow, shadow + destination.size(), [](std::uint8_t flags) { return (flags & kWritten) == 0; });
+  if (unwritten != shadow + destination.size()) {
+    throw Fault(Fault::Kind::kUninitialised,
+                fmt::format("a copy of {} bytes at {:#x} to the host: byte {} of them was never written",
+                            destination.size(), source, unwritten - shadow));
+  }
+  std::memcpy(destination.data(), allocation.data + offset, destination.size());
+}
+
+void Machine::fill(Address destination, std::uint8_t value, std::size_t bytes) {
+  if (bytes == 0) return;
+  Allocation& allocation = find_or_fault(state_->memory, destination, bytes, "a fill");
+  const std::uint64_t offset = destination - allocation.base;
+  std::memset(allocation.data + offset, value, bytes);
+  std::memset(allocation.shadow + offset, kWritten, bytes);
+}
+
+namespace {
+
+/// Module variables get memory and their initial values when a program first runs on a machine.
+std::vector<Address> place_variables(Machine& machine, const CompiledProgram& program) {
+  std::vector<Address> addresses;
+  for (const ptx::Variable& each : program.variables) {
+    addresses.push_back(machine.allocate(each.bytes));
+    // Device memory without an initialiser starts as zeros.
+    if (each.initial.empty()) {
+      machine.fill(addresses.back(), 0, each.bytes);
+    } else {
+      machine.write(addresses.back(), std::as_bytes(std::span(each.initial)));
+    }
+  }
+  for (std::size_t i = 0; i < addresses.size(); ++i) {
+    for (const ptx::Relocation& each : program.variables[i].relocations) {
+      const auto target = std::find_if(program.variables.begin(), program.variables.end(),
+                                       [&](const ptx::Variable& other) { return other.name == each.symbol; });
+      if (target == program.variables.end()) {
+        throw Fault(Fault::Kind::kSyntax, fmt::format("the initial value of '{}' names '{}', which is not declared",
+                                                      program.variables[i].name, each.symbol));
+      }
+      const Address value = addresses[static_cast<std::size_t>(target - program.variables.begin())] +
+                            static_cast<std::uint64_t>(each.addend);
+      machine.write(addresses[i] + each.offset, std::as_bytes(std::span(&value, 1)));
+    }
+  }
+  return addresses;
+}
+
+/// Copies in flight end with the launch, also when it ends with a Fault.
+struct PendingGuard {
+  GlobalMemory& memory;
+  ~PendingGuard() { memory.clear_pending(); }
+};
+
+}  // namespace
+
+Statistics Machine::launch(const Program& program, std::string_view entry, const LaunchShape& shape,
+                           std::span<const std::byte> parameters) {
+  const auto& compiled = dynamic_cast<const CompiledProgram&>(program);
+  const auto found = compiled.kernels.find(entry);
+  if (found == compiled.kernels.end()) {
+    std::string known;
+    for (const auto& [name, kernel] : compiled.kernels) known += " " + name;
+    throw Fault(Fault::Kind::kLaunch, fmt::format("there is no entry '{}'; the program has:{}", entry, known));
+  }
+  const CompiledKernel& kernel = found->second;
+  Launch launch;
+  launch.program = &compiled;
+  launch.kernel = &kernel;
+  launch.shape = shape;
+  launch.threads = check_shape(kernel, shape);
+  if (parameters.size() != kernel.parameter_bytes) {
+    refuse(kernel,
+           fmt::format("{} bytes of parameters are given, it takes {}", parameters.size(), kernel.parameter_bytes));
+  }
+  const std::uint64_t shared = kernel.dynamic_shared_offset + std::uint64_t{shape.dynamic_shared_bytes};
+  if (shared > state_->options.max_shared_bytes) {
+    refuse(kernel,
+           fmt::format("{} bytes of shared memory ({} static, {} dynamic), {} are allowed", shared,
+                       kernel.dynamic_shared_offset, shape.dynamic_shared_bytes, state_->options.max_shared_bytes));
+  }
+  launch.shared_bytes =
+      shape.dynamic_shared_bytes == 0 ? kernel.static_shared_bytes : static_cast<std::uint32_t>(shared);
+  launch.parameters = parameters.data();
+  launch.parameter_bytes = parameters.size();
+  launch.memory = &state_->memory;
+  // Another launch of the same machine sees another interleaving, and the same run sees the same ones.
+  launch.random = Random(state_->options.seed * 0x2545f4914f6cdd1dull + ++state_->launches);
+  launch.class_counts.assign(compiled.class_names.size(), 0);
+  auto& placed = state_->variables[compiled.id];
+  if (placed.size() != compiled.variables.size()) placed = place_variables(*this, compiled);
+  launch.variable_addresses = placed;
+  const PendingGuard guard{state_->memory};
+  run_grid(launch, static_cast<std::uint32_t>(std::max(1, state_->options.resident_ctas)));
+  for (std::size_t i = 0; i < launch.class_counts.size(); ++i) {
+    if (launch.class_counts[i] == 0) continue;
+    launch.statistics.by_class[compiled.class_names[i]] = launch.class_counts[i];
+    launch.statistics.instructions += launch.class_counts[i];
+  }
+  return launch.statistics;
+}
+
+}  // namespace flashmask::emulator
