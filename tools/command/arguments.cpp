@@ -55,31 +55,38 @@ auto optional_value(const OptionalText& text, Parse parse) -> std::optional<decl
 }
 
 void add_run(CLI::App& app, RunTexts& texts, RunArguments& run) {
-  app.add_option("IN", texts.input, "safetensors file to read")->required();
-  app.add_option("-o,--output", texts.output, "safetensors file to write")->required();
+  app.add_option("IN", texts.input, "safetensors file to read")->required()->type_name("");
+  app.add_option("-o,--output", texts.output, "safetensors file to write")->required()->type_name("OUT");
   app.add_flag("--causal", run.causal, "mask the keys behind each query");
   app.add_option("--causal-alignment", texts.alignment,
-                 "where the diagonal lies when Sq != Sk: bottom-right (default) or top-left");
+                 "where the diagonal lies when Sq != Sk: bottom-right (default) or top-left")
+      ->type_name("A");
   app.add_option("--window", texts.window,
-                 "L,R: keys to the left and right that a query sees; -1: all. With --causal the right side is 0");
-  app.add_option("--scale", texts.scale, "softmax scale (default 1/sqrt(D))");
-  app.add_option("--device", texts.device, "auto (default: the GPU if there is one), cuda or emulator");
-  app.add_option("--target", texts.target, "architecture of the code (default: the GPU's own, sm_80 on the emulator)");
-  app.add_option("--tile", texts.tile, "Q,K: query rows and key columns of a tile (default by heuristic)");
-  app.add_option("--seed", texts.seed, "the emulator's interleaving of warps and copies (default 0)");
+                 "L,R: keys to the left and right that a query sees; -1: all. With --causal the right side is 0")
+      ->type_name("L,R");
+  app.add_option("--scale", texts.scale, "softmax scale (default 1/sqrt(D))")->type_name("X");
+  app.add_option("--device", texts.device, "auto (default: the GPU if there is one), cuda or emulator")->type_name("D");
+  app.add_option("--target", texts.target, "architecture of the code (default: the GPU's own, sm_80 on the emulator)")
+      ->type_name("T");
+  app.add_option("--tile", texts.tile, "Q,K: query rows and key columns of a tile (default by heuristic)")
+      ->type_name("Q,K");
+  app.add_option("--seed", texts.seed, "the emulator's interleaving of warps and copies (default 0)")->type_name("N");
   app.add_flag("--verify", run.verify, "compare with fp64 attention on the CPU and print the figures");
   app.add_flag("--json", run.json, "print one JSON object");
   app.footer(kRunHelp);
 }
 
 void add_selection(CLI::App& app, SelectionTexts& texts) {
-  app.add_option("--pass", texts.pass, "forward (default)");
-  app.add_option("--dtype", texts.dtype, "fp16 or bf16")->required();
-  app.add_option("--head-dim", texts.head_dim, "D or D,Dv: of queries and keys, and of values")->required();
-  app.add_option("--form", texts.form, "mask: none, causal, window, c1, c2, f2 or f4")->required();
-  app.add_option("--target", texts.target, "architecture: " + known_targets())->required();
-  app.add_option("--causal-alignment", texts.alignment, "bottom-right (default) or top-left");
-  app.add_option("--tile", texts.tile, "Q,K: query rows and key columns of a tile (default by heuristic)");
+  app.add_option("--pass", texts.pass, "forward (default)")->type_name("P");
+  app.add_option("--dtype", texts.dtype, "fp16 or bf16")->required()->type_name("T");
+  app.add_option("--head-dim", texts.head_dim, "D or D,Dv: of queries and keys, and of values")
+      ->required()
+      ->type_name("D[,Dv]");
+  app.add_option("--form", texts.form, "mask: none, causal, window, c1, c2, f2 or f4")->required()->type_name("F");
+  app.add_option("--target", texts.target, "architecture: " + known_targets())->required()->type_name("T");
+  app.add_option("--causal-alignment", texts.alignment, "bottom-right (default) or top-left")->type_name("A");
+  app.add_option("--tile", texts.tile, "Q,K: query rows and key columns of a tile (default by heuristic)")
+      ->type_name("Q,K");
 }
 
 void finish_run(const RunTexts& texts, RunArguments& run) {
@@ -156,7 +163,7 @@ Arguments parse_arguments(const std::vector<std::string>& words) {
     return ShownText{std::string(request.what()) + "\n"};
   } catch (const CLI::CallForHelp&) {
     const auto chosen = app.get_subcommands();
-    return ShownText{chosen.empty() ? app.help() : chosen.front()->help()};
+    return ShownText{chosen.empty() ? app.help() : chosen.front()->help("flashmask")};
   } catch (const CLI::ParseError& error) {
     const auto chosen = app.get_subcommands();
     throw Error(ErrorCode::kInvalidArgument, error.what(),
