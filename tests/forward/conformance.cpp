@@ -1,0 +1,273 @@
+// Proves ptxas, which the emulator cannot: every kernel on the device against what the emulator makes of the same PTX,
+// at ptxas -O1 and -O3, each in a child process with a time limit. The first program to run on a new GPU.
+
+#include <fmt/format.h>
+#include <unistd.h>
+
+#include <CLI/CLI.hpp>
+#include <algorithm>
+#include <cmath>
+#include <cstdio>
+#include <deque>
+#include <fstream>
+#include <memory>
+#include <nlohmann/json.hpp>
+#include <thread>
+
+#include "tests/forward/child_process.h"
+#include "tests/forward/launch.h"
+#include "tests/forward/problems.h"
+#include "tests/forward/ptxas_level.h"
+#include "tests/forward/tested_device.h"
+
+namespace flashmask::forward_tests {
+namespace {
+
+using nlohmann::json;
+
+/// Every kernel of the test matrix for a target.
+std::vector<KernelDescriptor> conformance_kernels(const Target& target) {
+  std::vector<KernelDescriptor> kernels;
+  for (DataType dtype : {DataType::kBfloat16, DataType::kFloat16}) {
+    for (const auto& [head_dim_qk, head_dim_v] : {std::pair(64, 64),
+                                                  {128, 128},
+                                                  {32, 32},
+                                                  {72, 72},
+                                                  {80, 80},
+                                                  {96, 96},
+                                                  {192, 192},
+                                                  {192, 128},
+                                                  {64, 128},
+                                                  {256, 256}}) {
+      std::ranges::copy(all_forms(dtype, head_dim_qk, head_dim_v, target), std::back_inserter(kernels));
+    }
+  }
+  return kernels;
+}
+
+std::shared_ptr<Device> open_device(const std::string& name, const Target& target, std::uint64_t seed) {
+  return name == "cuda" ? open_cuda_device() : open_emulated_device({.target = target, .seed = seed});
+}
+
+/// The largest difference of two results, and the share of elements that are equal to the bit.
+struct Difference {
+  double output = 0;
+  double lse = 0;
+  double equal = 0;
+};
+
+Difference difference(const LaunchResult& actual, const LaunchResult& golden, DataType dtype) {
+  Difference result;
+  std::size_t equal = 0;
+  const auto farther = [](double& largest, double a, double b) {
+    const double distance = a == b ? 0 : std::fabs(a - b);
+    if (!(distance <= largest)) largest = std::isnan(distance) ? HUGE_VAL : distance;
+  };
+  for (std::size_t n = 0; n < actual.output.size(); ++n) {
+    equal += actual.output[n] == golden.output[n];
+    farther(result.output, reference::to_float(actual.output[n], dtype), reference::to_float(golden.output[n], dtype));
+  }
+  for (std::size_t n = 0; n < actual.lse.size(); ++n) {
+    farther(result.lse, actual.lse[n] / std::max(1.0f, std::fabs(golden.lse[n])),
+            golden.lse[n] / std::max(1.0f, std::fabs(golden.lse[n])));
+  }
+  result.equal = static_cast<double>(equal) / static_cast<double>(actual.output.size());
+  return result;
+}
+
+/// A problem that crosses a tile edge in both directions, with head groups and fuzzed intervals.
+TestProblem conformance_problem(const KernelDescriptor& descriptor, const TileConfig& config) {
+  const bool has_vectors = vectors_per_column(descriptor.mask_form) > 0;
+  Variety variety{.intervals = Intervals::kFuzzed, .seed = 11};
+  if (descriptor.mask_form == MaskForm::kWindow) {
+    variety.window_left = 50;
+    variety.window_right = 20;
+  }
+  return TestProblem(descriptor,
+                     {.batch = 1,
+                      .seqlen_q = config.tile_q + 9,
+                      .seqlen_k = 2 * config.tile_k + 5,
+                      .heads_q = 2,
+                      .heads_kv = 1,
+                      .heads_mask = has_vectors ? 2 : 1},
+                     variety);
+}
+
+/// Runs one kernel in this process; what is printed is the parent's record.
+json run_kernel(const std::string& device_name, const KernelDescriptor& descriptor, int level) {
+  const auto device = open_device(device_name, descriptor.target, 2);
+  const TileConfig config = default_tile_config(descriptor);
+  const auto kernel = compile_at_level(level, generator::generate(descriptor, config), device, tested_policy());
+  const TestProblem problem = conformance_problem(descriptor, config);
+  const LaunchResult actual = run_forward(*device, *kernel, problem);
+  const auto emulated = emulated_runtime(descriptor.target, 1);
+  const LaunchResult golden = run_forward(*emulated->device(), *emulated->request(descriptor), problem);
+
+  const reference::Comparison against_fp64 = reference::compare(problem.view(), actual.output, actual.lse, 1);
+  const Difference against_golden = difference(actual, golden, descriptor.dtype);
+  const bool ok = against_fp64.passed && actual.overwritten.empty() &&
+                  against_golden.output <= against_fp64.output_bound && against_golden.lse <= against_fp64.lse_bound;
+  return {{"status", ok ? "ok" : "wrong"},
+          {"config", to_string(config)},
+          {"registers", kernel->resources().registers},
+          {"spill_bytes", kernel->resources().spill_load_bytes + kernel->resources().spill_store_bytes},
+          {"fp64_error", against_fp64.max_output_error},
+          {"bound", against_fp64.output_bound},
+          {"lse_error", against_fp64.max_lse_error},
+          {"golden_error", against_golden.output},
+          {"golden_lse_error", against_golden.lse},
+          {"bit_equal", against_golden.equal},
+          {"nan_count", against_fp64.nan_count},
+          {"dead_rows_wrong", against_fp64.dead_rows_wrong},
+          {"overwritten", actual.overwritten}};
+}
+
+/// The record of a child that ended in any way.
+json record_of(const ChildResult& child) {
+  switch (child.end) {
+    case ChildResult::End::kTimedOut:
+      return {{"status", "hang"}, {"detail", fmt::format("ended after {:.0f} s", child.seconds)}};
+    case ChildResult::End::kKilledBySignal:
+      return {{"status", "crash"}, {"detail", fmt::format("signal {}", child.code)}};
+    case ChildResult::End::kExited:
+      break;
+  }
+  const json record = json::parse(child.output, nullptr, false);
+  if (record.is_object()) return record;
+  return {{"status", "crash"}, {"detail", fmt::format("exit status {} without a record", child.code)}};
+}
+
+void print_row(const std::string& name, const json& record) {
+  std::string line = fmt::format("{:<6} {:<52}", record.value("status", "?"), name);
+  if (record.contains("bound")) {
+    line += fmt::format(" {:<13} regs {:3} spill {:4}  fp64 {:.2e} golden {:.2e} of {:.2e}  bits equal {:5.1f} %",
+                        record.value("config", ""), record.value("registers", 0), record.value("spill_bytes", 0),
+                        record["fp64_error"].is_number() ? record["fp64_error"].get<double>() : HUGE_VAL,
+                        record["golden_error"].is_number() ? record["golden_error"].get<double>() : HUGE_VAL,
+                        record.value("bound", 0.0), 100 * record.value("bit_equal", 0.0));
+  }
+  fmt::print("{} {}\n", line, record.value("detail", ""));
+  std::fflush(stdout);
+}
+
+struct Options {
+  std::string device = "cuda";
+  std::string target;
+  std::string filter;
+  std::string json_path;
+  std::vector<int> levels = {1, 3};
+  int limit_seconds = 60;
+  int jobs = 4;
+  int index = -1;  ///< the child's kernel
+};
+
+int run_child(const Options& options, const Target& target) {
+  const KernelDescriptor descriptor = conformance_kernels(target).at(static_cast<std::size_t>(options.index));
+  json record;
+  try {
+    record = run_kernel(options.device, descriptor, options.levels.at(0));
+  } catch (const std::exception& error) {
+    record = {{"status", "error"}, {"detail", error.what()}};
+  }
+  fmt::print("{}\n", record.dump());
+  return 0;
+}
+
+int run_all(const Options& options, const DeviceProperties& device) {
+  struct Job {
+    std::string name;
+    std::vector<std::string> arguments;
+  };
+  std::deque<Job> waiting;
+  const std::vector<KernelDescriptor> kernels = conformance_kernels(device.target);
+  for (std::size_t index = 0; index < kernels.size(); ++index) {
+    if (to_string(kernels[index]).find(options.filter) == std::string::npos) continue;
+    for (int level : options.levels) {
+      waiting.push_back({fmt::format("{} -O{}", to_string(kernels[index]), level),
+                         {"--device", options.device, "--target", to_string(device.target), "--index",
+                          std::to_string(index), "--levels", std::to_string(level)}});
+    }
+  }
+  const std::size_t all = waiting.size();
+  fmt::print("{} ({}), driver {}: {} kernels\n", device.name, to_string(device.target),
+             device.driver.empty() ? "none" : device.driver, all);
+
+  json records = json::array();
+  std::size_t passed = 0;
+  std::vector<std::pair<std::string, std::unique_ptr<Child>>> running;
+  while (!waiting.empty() || !running.empty()) {
+    while (!waiting.empty() && running.size() < static_cast<std::size_t>(options.jobs)) {
+      running.emplace_back(waiting.front().name, std::make_unique<Child>(waiting.front().arguments));
+      waiting.pop_front();
+    }
+    std::erase_if(running, [&](const auto& job) {
+      if (!job.second->ended(std::chrono::seconds(options.limit_seconds))) return false;
+      json record = record_of(job.second->result());
+      record["name"] = job.first;
+      record["seconds"] = job.second->result().seconds;
+      passed += record.value("status", "") == "ok";
+      print_row(job.first, record);
+      records.push_back(std::move(record));
+      return true;
+    });
+    std::this_thread::sleep_for(std::chrono::milliseconds(5));
+  }
+  fmt::print("{} of {} kernels conform\n", passed, all);
+  if (!options.json_path.empty()) {
+    std::ofstream file(options.json_path);
+    file << json{{"schema", 1},
+                 {"library", version()},
+                 {"device", device.name},
+                 {"target", to_string(device.target)},
+                 {"driver", device.driver},
+                 {"passed", passed},
+                 {"kernels", records}}
+                .dump(1)
+         << "\n";
+    if (!file.flush()) {
+      fmt::print(stderr, "{} could not be written\n", options.json_path);
+      return 1;
+    }
+  }
+  return passed == all && all > 0 ? 0 : 1;
+}
+
+int conformance_main(int argc, char** argv) {
+  Options options;
+  CLI::App app("Compares every kernel on a device with its emulation, at several optimisation levels of ptxas.");
+  app.add_option("--device", options.device, "cuda or emulator")->check(CLI::IsMember({"cuda", "emulator"}));
+  app.add_option("--target", options.target, "of the kernels; default: the device's own");
+  app.add_option("--filter", options.filter, "only kernels whose name contains this, e.g. \"bf16 d128 c1\"");
+  app.add_option("--levels", options.levels, "of ptxas")->delimiter(',')->check(CLI::Range(0, 3));
+  app.add_option("--limit", options.limit_seconds, "seconds for one kernel")->check(CLI::PositiveNumber);
+  app.add_option("--jobs", options.jobs, "kernels at a time")->check(CLI::PositiveNumber);
+  app.add_option("--json", options.json_path, "file for the records");
+  app.add_option("--index", options.index)->group("");  // of a child's kernel
+  CLI11_PARSE(app, argc, argv);
+
+  Target target;
+  if (!options.target.empty()) {
+    const auto parsed = parse_target(options.target);
+    if (!parsed) {
+      fmt::print(stderr, "--target {}: known are {}\n", options.target, known_targets());
+      return 2;
+    }
+    target = *parsed;
+  }
+  if (options.index >= 0) return run_child(options, target);
+  DeviceProperties device = open_device(options.device, target, 0)->properties();
+  if (!options.target.empty()) device.target = target;
+  return run_all(options, device);
+}
+
+}  // namespace
+}  // namespace flashmask::forward_tests
+
+int main(int argc, char** argv) {
+  try {
+    return flashmask::forward_tests::conformance_main(argc, argv);
+  } catch (const std::exception& error) {
+    fmt::print(stderr, "conformance: {}\n", error.what());
+    return 1;
+  }
+}
