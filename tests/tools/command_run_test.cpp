@@ -137,7 +137,7 @@ TEST_P(CommandRun, OfARandomProblemIsWithinTheBoundOfFp64) {
   EXPECT_EQ(report.at("verification").at("passed"), true);
   EXPECT_EQ(report.at("verification").at("nan_count"), 0);
   EXPECT_EQ(report.at("verification").at("dead_rows_wrong"), 0);
-  EXPECT_EQ(report.at("emulation").at("shared_bank_conflicts"), 0);
+  EXPECT_GT(report.at("emulation").at("matrix_instructions"), 0);
 
   // What was written, against the definition of the mask.
   command::RunArguments arguments = GetParam().arguments;
