@@ -40,9 +40,10 @@ std::string origin_text(const RunReport& report) {
       return fmt::format("compiled in {:.3f} s{}", report.counters.compile_seconds,
                          report.counters.stores > 0 ? ", stored in the cache" : ", not stored in the cache");
     case KernelOrigin::kDisk:
-      return fmt::format("found in the cache in {:.3f} ms, nothing compiled", report.counters.lookup_seconds * 1e3);
+      return fmt::format("disk: found in the cache in {:.3f} ms, nothing compiled",
+                         report.counters.lookup_seconds * 1e3);
     case KernelOrigin::kMemory:
-      return "in memory, nothing compiled";
+      return "memory: nothing compiled";
   }
   return std::string(to_string(report.origin));
 }
@@ -117,7 +118,7 @@ std::string to_text(const RunReport& report) {
   text += fmt::format("          {} registers, {} bytes spilled, {} bytes of shared memory\n", resources.registers,
                       resources.spill_store_bytes + resources.spill_load_bytes,
                       resources.static_shared_bytes + resources.dynamic_shared_bytes);
-  text += fmt::format("origin    {}: {}\n", to_string(report.origin), origin_text(report));
+  text += fmt::format("origin    {}\n", origin_text(report));
   text += fmt::format("counters  requests {}, compiles {}, hits in memory {}, on disk {}\n", counters.requests,
                       counters.compiles, counters.memory_hits, counters.disk_hits);
   if (report.statistics) {
