@@ -1,0 +1,171 @@
+/* Compiled as C99 with -pedantic: the header must be plain C. Each function returns 0, or the line that failed. */
+#include "c_interface.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#include "flashmask/flashmask.h"
+
+#define REQUIRE(condition)                                                                                 \
+  do {                                                                                                     \
+    if (!(condition)) {                                                                                    \
+      fprintf(stderr, "line %d: %s\n  %s\n  %s\n", __LINE__, #condition, fm_last_error(), fm_last_hint()); \
+      return __LINE__;                                                                                     \
+    }                                                                                                      \
+  } while (0)
+
+int c_versions_and_names(void) {
+  REQUIRE(strcmp(fm_version(), "") != 0);
+  REQUIRE(strcmp(fm_status_name(FM_NOT_CACHED), "not cached") == 0);
+  REQUIRE(strcmp(fm_status_name((fm_status)77), "unknown status") == 0);
+  return 0;
+}
+
+int c_bad_input_is_a_status_and_a_text(const char* cache_directory) {
+  fm_policy policy;
+  fm_runtime* runtime = NULL;
+  fm_kernel* kernel = NULL;
+  fm_descriptor descriptor;
+  fm_counters counters;
+  fm_origin origin = FM_FROM_MEMORY;
+  struct {
+    fm_descriptor known;
+    int unknown;
+  } newer;
+
+  REQUIRE(fm_device_open_emulator("sm_1", 0, NULL) == FM_INVALID_ARGUMENT);
+  REQUIRE(strstr(fm_last_error(), "sm_1") != NULL);
+  REQUIRE(fm_runtime_create(NULL, NULL, NULL) == FM_INVALID_ARGUMENT);
+
+  fm_init_policy(&policy);
+  policy.struct_size = 0;
+  REQUIRE(fm_runtime_create(NULL, &policy, &runtime) == FM_INVALID_ARGUMENT);
+  REQUIRE(strstr(fm_last_error(), "struct_size") != NULL);
+  fm_init_policy(&policy);
+  policy.cache_directory = "relative";
+  REQUIRE(fm_runtime_create(NULL, &policy, &runtime) == FM_INVALID_ARGUMENT);
+  policy.cache_directory = cache_directory;
+  policy.log_level = (fm_log_level)9;
+  REQUIRE(fm_runtime_create(NULL, &policy, &runtime) == FM_INVALID_ARGUMENT);
+  policy.log_level = FM_LOG_OFF;
+  policy.no_jit = 1;
+  REQUIRE(fm_runtime_create(NULL, &policy, &runtime) == FM_OK);
+
+  fm_init_descriptor(&descriptor);
+  REQUIRE(fm_runtime_compile(runtime, &descriptor, NULL, &origin) == FM_INVALID_ARGUMENT); /* no target, no device */
+  descriptor.target = "sm_80";
+  REQUIRE(fm_runtime_request(runtime, &descriptor, NULL, &kernel) == FM_INVALID_ARGUMENT); /* no device */
+  REQUIRE(fm_runtime_compile(runtime, &descriptor, NULL, &origin) == FM_NOT_CACHED);
+  REQUIRE(strstr(fm_last_hint(), "flashmask compile") != NULL);
+  descriptor.head_dim_qk = 100;
+  REQUIRE(fm_runtime_compile(runtime, &descriptor, NULL, &origin) == FM_INVALID_ARGUMENT);
+  REQUIRE(strstr(fm_last_error(), "100") != NULL);
+  fm_init_descriptor(&descriptor);
+  descriptor.mask_form = (fm_mask_form)12;
+  REQUIRE(fm_runtime_compile(runtime, &descriptor, NULL, &origin) == FM_INVALID_ARGUMENT);
+  REQUIRE(strstr(fm_last_error(), "mask_form = 12") != NULL);
+
+  memset(&newer, 0, sizeof newer);
+  fm_init_descriptor(&newer.known);
+  newer.known.target = "sm_80";
+  newer.known.struct_size = sizeof newer;
+  REQUIRE(fm_runtime_compile(runtime, &newer.known, NULL, &origin) == FM_NOT_CACHED); /* zeros may be heeded */
+  newer.unknown = 1;
+  REQUIRE(fm_runtime_compile(runtime, &newer.known, NULL, &origin) == FM_INVALID_ARGUMENT);
+
+  counters.struct_size = sizeof counters;
+  REQUIRE(fm_runtime_get_counters(runtime, &counters) == FM_OK);
+  REQUIRE(counters.requests == 4 && counters.compiles == 0);
+  REQUIRE(fm_kernel_launch_forward(NULL, NULL, 0, NULL) == FM_INVALID_ARGUMENT);
+  fm_kernel_release(NULL);
+  fm_device_release(NULL);
+  fm_runtime_release(runtime);
+  return 0;
+}
+
+static fm_tensor packed(uint64_t data, int64_t seqlen, int64_t heads, int64_t head_dim) {
+  fm_tensor tensor;
+  tensor.data = data;
+  tensor.stride_batch = seqlen * heads * head_dim;
+  tensor.stride_seqlen = heads * head_dim;
+  tensor.stride_head = head_dim;
+  return tensor;
+}
+
+/* One query, two equal keys, values 1 and 3: the output is their mean, 2, and the log-sum-exp is log 2 (scores are 0).
+ */
+int c_forward_on_the_emulator(const char* cache_directory) {
+  enum { kDim = 32 };
+  const uint16_t one = 0x3c00, two = 0x4000, three = 0x4200; /* fp16 */
+  uint16_t zeros[2 * kDim], values[2 * kDim], output[kDim];
+  float lse = -1;
+  uint64_t query = 0, key = 0, value = 0, out = 0, lse_out = 0;
+  size_t workspace = 1;
+  int i;
+  fm_policy policy;
+  fm_device* device = NULL;
+  fm_runtime* runtime = NULL;
+  fm_kernel* kernel = NULL;
+  fm_descriptor descriptor;
+  fm_forward_args args;
+  fm_device_info device_info;
+  fm_kernel_info kernel_info;
+
+  for (i = 0; i < kDim; ++i) {
+    zeros[i] = zeros[kDim + i] = 0;
+    values[i] = one;
+    values[kDim + i] = three;
+  }
+  REQUIRE(fm_device_open_emulator("sm_80", 1, &device) == FM_OK);
+  device_info.struct_size = sizeof device_info;
+  REQUIRE(fm_device_get_info(device, &device_info) == FM_OK);
+  REQUIRE(device_info.is_emulator && strcmp(device_info.target, "sm_80") == 0);
+  REQUIRE(fm_device_alloc(device, sizeof zeros / 2, &query) == FM_OK);
+  REQUIRE(fm_device_alloc(device, sizeof zeros, &key) == FM_OK);
+  REQUIRE(fm_device_alloc(device, sizeof values, &value) == FM_OK);
+  REQUIRE(fm_device_alloc(device, sizeof output, &out) == FM_OK);
+  REQUIRE(fm_device_alloc(device, sizeof lse, &lse_out) == FM_OK);
+  REQUIRE(fm_device_copy_in(device, query, zeros, sizeof zeros / 2, NULL) == FM_OK);
+  REQUIRE(fm_device_copy_in(device, key, zeros, sizeof zeros, NULL) == FM_OK);
+  REQUIRE(fm_device_copy_in(device, value, values, sizeof values, NULL) == FM_OK);
+
+  fm_init_policy(&policy);
+  policy.cache_directory = cache_directory;
+  REQUIRE(fm_runtime_create(device, &policy, &runtime) == FM_OK);
+  fm_init_descriptor(&descriptor);
+  descriptor.dtype = FM_FLOAT16;
+  descriptor.head_dim_qk = kDim;
+  descriptor.head_dim_v = kDim;
+  REQUIRE(fm_runtime_request(runtime, &descriptor, NULL, &kernel) == FM_OK);
+  /* Whoever made it may leave first. */
+  fm_runtime_release(runtime);
+  kernel_info.struct_size = sizeof kernel_info;
+  REQUIRE(fm_kernel_get_info(kernel, &kernel_info) == FM_OK);
+  REQUIRE(strlen(kernel_info.digest) == 64 && kernel_info.registers > 0 && kernel_info.tile_q > 0);
+
+  fm_init_forward_args(&args);
+  args.batch = 1;
+  args.seqlen_q = 1;
+  args.seqlen_k = 2;
+  args.num_heads_q = 1;
+  args.num_heads_kv = 1;
+  args.query = packed(query, 1, 1, kDim);
+  args.key = packed(key, 2, 1, kDim);
+  args.value = packed(value, 2, 1, kDim);
+  args.output = packed(out, 1, 1, kDim);
+  args.lse = lse_out;
+  REQUIRE(fm_kernel_launch_forward(kernel, &args, 0, NULL) == FM_INVALID_ARGUMENT);
+  REQUIRE(strstr(fm_last_error(), "softmax_scale") != NULL);
+  args.softmax_scale = 0.25f;
+  REQUIRE(fm_kernel_workspace_size(kernel, &args, &workspace) == FM_OK && workspace == 0);
+  REQUIRE(fm_kernel_launch_forward(kernel, &args, 0, NULL) == FM_OK);
+  REQUIRE(fm_device_synchronize(device, NULL) == FM_OK);
+  REQUIRE(fm_device_copy_out(device, output, out, sizeof output, NULL) == FM_OK);
+  REQUIRE(fm_device_copy_out(device, &lse, lse_out, sizeof lse, NULL) == FM_OK);
+  for (i = 0; i < kDim; ++i) REQUIRE(output[i] == two);
+  REQUIRE(lse > 0.6931f && lse < 0.6932f);
+  REQUIRE(fm_device_free(device, query) == FM_OK);
+  fm_device_release(device);
+  fm_kernel_release(kernel);
+  return 0;
+}

@@ -1,0 +1,56 @@
+#include "c_interface.h"
+
+#include <gmock/gmock.h>
+
+#include <thread>
+
+#include "flashmask/flashmask.h"
+#include "temporary_directory.h"
+
+namespace flashmask {
+namespace {
+
+using ::testing::HasSubstr;
+using testing::TemporaryDirectory;
+
+TEST(CInterface, TellsItsVersionAndTheNamesOfStatuses) {
+  EXPECT_EQ(c_versions_and_names(), 0);
+}
+
+TEST(CInterface, BadInputIsAStatusAndAText) {
+  const TemporaryDirectory directory;
+  EXPECT_EQ(c_bad_input_is_a_status_and_a_text(directory.path().c_str()), 0);
+}
+
+TEST(CInterface, RunsAForwardOnTheEmulator) {
+  const TemporaryDirectory directory;
+  EXPECT_EQ(c_forward_on_the_emulator(directory.path().c_str()), 0);
+}
+
+TEST(CInterface, TheLastErrorBelongsToItsThread) {
+  EXPECT_EQ(fm_device_alloc(nullptr, 1, nullptr), FM_INVALID_ARGUMENT);
+  EXPECT_THAT(fm_last_error(), HasSubstr("address is null"));
+  std::thread([] { EXPECT_STREQ(fm_last_error(), ""); }).join();
+}
+
+TEST(CInterface, AnOlderCallersShorterStructIsFilledOnlyAsFarAsItGoes) {
+  struct {
+    fm_counters counters;
+    std::uint64_t beyond = 42;
+  } caller;
+  fm_policy policy;
+  fm_init_policy(&policy);
+  fm_runtime* runtime = nullptr;
+  ASSERT_EQ(fm_runtime_create(nullptr, &policy, &runtime), FM_OK);
+  caller.counters.struct_size = offsetof(fm_counters, disk_hits);
+  caller.counters.disk_hits = 7;
+  EXPECT_EQ(fm_runtime_get_counters(runtime, &caller.counters), FM_OK);
+  EXPECT_EQ(caller.counters.struct_size, offsetof(fm_counters, disk_hits));
+  EXPECT_EQ(caller.counters.requests, 0u);
+  EXPECT_EQ(caller.counters.disk_hits, 7u);
+  EXPECT_EQ(caller.beyond, 42u);
+  fm_runtime_release(runtime);
+}
+
+}  // namespace
+}  // namespace flashmask

@@ -1,0 +1,190 @@
+#include <gmock/gmock.h>
+
+#include <cmath>
+#include <limits>
+#include <numbers>
+
+#include "flashmask/runtime.h"
+#include "runtime/forward_kernel.h"
+#include "runtime/precompile_command.h"
+#include "runtime/target_match.h"
+
+namespace flashmask {
+namespace {
+
+using ::testing::ElementsAre;
+using ::testing::HasSubstr;
+using ::testing::IsEmpty;
+using ::testing::Optional;
+using ::testing::SizeIs;
+
+KernelDescriptor descriptor_of(MaskForm form) {
+  KernelDescriptor descriptor;
+  descriptor.head_dim_qk = 64;
+  descriptor.head_dim_v = 128;
+  descriptor.mask_form = form;
+  return descriptor;
+}
+
+ForwardLaunch legal_launch(MaskForm form = MaskForm::kNone) {
+  ForwardLaunch launch;
+  launch.batch = 2;
+  launch.seqlen_q = 100;
+  launch.seqlen_k = 120;
+  launch.num_heads_q = 8;
+  launch.num_heads_kv = 2;
+  launch.query = TensorView::contiguous(0x1000, 100, 8, 64);
+  launch.key = TensorView::contiguous(0x2000, 120, 2, 64);
+  launch.value = TensorView::contiguous(0x3000, 120, 2, 128);
+  launch.output = TensorView::contiguous(0x4000, 100, 8, 128);
+  launch.lse = 0x5000;
+  launch.softmax_scale = 0.125f;
+  if (vectors_per_column(form) > 0) launch.startend_row_indices = 0x6000;
+  return launch;
+}
+
+/// The rules that a launch breaks after one change.
+template <typename Change>
+std::vector<std::string> rules_after(Change&& change, MaskForm form = MaskForm::kNone) {
+  ForwardLaunch launch = legal_launch(form);
+  change(launch);
+  return broken_rules(descriptor_of(form), launch);
+}
+
+TEST(LaunchRules, ALegalLaunchBreaksNone) {
+  for (MaskForm form : {MaskForm::kNone, MaskForm::kCausal, MaskForm::kWindow, MaskForm::kC1, MaskForm::kC2,
+                        MaskForm::kF2, MaskForm::kF4})
+    EXPECT_THAT(broken_rules(descriptor_of(form), legal_launch(form)), IsEmpty()) << to_string(form);
+}
+
+TEST(LaunchRules, ExtentsArePositiveAndFitTheGrid) {
+  EXPECT_THAT(rules_after([](auto& l) { l.batch = 0; }), ElementsAre(HasSubstr("batch = 0")));
+  EXPECT_THAT(rules_after([](auto& l) { l.batch = 65536; }), ElementsAre(HasSubstr("65535")));
+  EXPECT_THAT(rules_after([](auto& l) { l.seqlen_q = 0; }), ElementsAre(HasSubstr("seqlen_q = 0")));
+  EXPECT_THAT(rules_after([](auto& l) { l.seqlen_k = -3; }), ElementsAre(HasSubstr("seqlen_k = -3")));
+  EXPECT_THAT(rules_after([](auto& l) { l.seqlen_k = std::numeric_limits<int>::max(); }),
+              ElementsAre(HasSubstr("seqlen_k = 2147483647")));
+  EXPECT_THAT(rules_after([](auto& l) { l.num_heads_q = 0; }), ElementsAre(HasSubstr("num_heads_q = 0")));
+  EXPECT_THAT(rules_after([](auto& l) { l.num_heads_kv = 0; }), ElementsAre(HasSubstr("num_heads_kv = 0")));
+  EXPECT_THAT(rules_after([](auto& l) { l.num_heads_kv = 3; }), ElementsAre(HasSubstr("multiple")));
+}
+
+TEST(LaunchRules, TensorsAreThereAndAligned) {
+  EXPECT_THAT(rules_after([](auto& l) { l.query.data = 0; }), ElementsAre(HasSubstr("query is null")));
+  EXPECT_THAT(rules_after([](auto& l) { l.output.data = 0; }), ElementsAre(HasSubstr("output is null")));
+  EXPECT_THAT(rules_after([](auto& l) { l.key.data += 8; }), ElementsAre(HasSubstr("key is at 0x2008")));
+  EXPECT_THAT(rules_after([](auto& l) { l.value.stride_seqlen = 260; }),
+              ElementsAre(HasSubstr("seqlen stride is 260")));
+  EXPECT_THAT(rules_after([](auto& l) { l.lse = 0; }), IsEmpty());
+  EXPECT_THAT(rules_after([](auto& l) { l.lse = 0x5002; }), ElementsAre(HasSubstr("lse is at 0x5002")));
+}
+
+TEST(LaunchRules, AStrideThatIsNeverUsedMayBeAnything) {
+  EXPECT_THAT(rules_after([](auto& l) {
+                l.batch = 1;
+                l.query.stride_batch = 3;
+                l.output.stride_batch = 1;
+              }),
+              IsEmpty());
+}
+
+TEST(LaunchRules, InputsMayBeBroadcastButRowsOfTheOutputMayNotOverlap) {
+  EXPECT_THAT(rules_after([](auto& l) { l.key.stride_head = 0; }), IsEmpty());
+  EXPECT_THAT(rules_after([](auto& l) { l.key.stride_seqlen = -256; }), IsEmpty());
+  EXPECT_THAT(rules_after([](auto& l) { l.output.stride_head = 64; }), ElementsAre(HasSubstr("overlap")));
+  EXPECT_THAT(rules_after([](auto& l) { l.output.stride_batch = 0; }), ElementsAre(HasSubstr("overlap")));
+}
+
+TEST(LaunchRules, StridesThatOverflowAnAddressAreRefused) {
+  EXPECT_THAT(rules_after([](auto& l) { l.query.stride_batch = std::int64_t{1} << 62; }),
+              ElementsAre(HasSubstr("overflows")));
+  EXPECT_THAT(rules_after([](auto& l) { l.query.stride_batch = std::numeric_limits<std::int64_t>::min(); }),
+              ElementsAre(HasSubstr("overflows")));
+}
+
+TEST(LaunchRules, TheScaleIsFiniteAndPositive) {
+  for (float scale : {0.0f, -1.0f, std::numeric_limits<float>::infinity(), std::nanf("")})
+    EXPECT_THAT(rules_after([&](auto& l) { l.softmax_scale = scale; }), ElementsAre(HasSubstr("softmax_scale")))
+        << scale;
+}
+
+TEST(LaunchRules, VectorsBelongToTheFormsThatHaveThem) {
+  EXPECT_THAT(rules_after([](auto& l) { l.startend_row_indices = 0; }, MaskForm::kC1),
+              ElementsAre(HasSubstr("is null")));
+  EXPECT_THAT(rules_after([](auto& l) { l.startend_row_indices = 0x6000; }, MaskForm::kCausal),
+              ElementsAre(HasSubstr("form causal has none")));
+  EXPECT_THAT(rules_after([](auto& l) { l.startend_row_indices = 0x6004; }, MaskForm::kC1), IsEmpty());
+  EXPECT_THAT(rules_after([](auto& l) { l.startend_row_indices = 0x6004; }, MaskForm::kF2),
+              ElementsAre(HasSubstr("8 bytes")));
+  for (int heads : {1, 2, 8})
+    EXPECT_THAT(rules_after([&](auto& l) { l.num_heads_mask = heads; }, MaskForm::kF4), IsEmpty()) << heads;
+  for (int heads : {0, -1, 3, 4})
+    EXPECT_THAT(rules_after([&](auto& l) { l.num_heads_mask = heads; }, MaskForm::kF4),
+                ElementsAre(HasSubstr("num_heads_mask")))
+        << heads;
+}
+
+TEST(LaunchRules, AWindowBelongsToItsForm) {
+  EXPECT_THAT(rules_after([](auto& l) { l.window_left = 4; }), ElementsAre(HasSubstr("window = (4, -1)")));
+  EXPECT_THAT(rules_after([](auto& l) { l.window_left = 0; }, MaskForm::kWindow), IsEmpty());
+  EXPECT_THAT(rules_after([](auto& l) { l.window_left = -2; }, MaskForm::kWindow),
+              ElementsAre(HasSubstr("window_left = -2")));
+}
+
+TEST(LaunchRules, EveryBrokenRuleIsListed) {
+  EXPECT_THAT(broken_rules(descriptor_of(MaskForm::kC1), ForwardLaunch{}), SizeIs(::testing::Ge(10u)));
+}
+
+TEST(ForwardArguments, CarryTheLaunch) {
+  ForwardLaunch launch = legal_launch(MaskForm::kC1);
+  launch.num_heads_mask = 2;
+  const ForwardArguments arguments = forward_arguments(descriptor_of(MaskForm::kC1), launch);
+  EXPECT_EQ(arguments.query, reinterpret_cast<const void*>(0x1000));
+  EXPECT_EQ(arguments.key_strides.seqlen, 128);
+  EXPECT_EQ(arguments.output_strides.batch, 100 * 8 * 128);
+  EXPECT_EQ(arguments.num_heads_mask, 2);
+  EXPECT_FLOAT_EQ(arguments.softmax_scale_log2, 0.125f * std::numbers::log2e_v<float>);
+}
+
+TEST(ForwardArguments, AWindowBeyondEveryKeyIsUnbounded) {
+  ForwardLaunch launch = legal_launch();
+  launch.window_left = std::numeric_limits<int>::max();
+  launch.window_right = 219;
+  const ForwardArguments arguments = forward_arguments(descriptor_of(MaskForm::kWindow), launch);
+  EXPECT_EQ(arguments.window_left, -1);
+  EXPECT_EQ(arguments.window_right, 219);
+}
+
+TEST(TargetMatch, AGpuTakesOlderCodeOfItsMajorVersionAndItsOwnSpecificCode) {
+  DeviceProperties ada;
+  ada.kind = DeviceKind::kCuda;
+  ada.name = "a GPU";
+  ada.target = {89, false};
+  EXPECT_EQ(refuse_target({80, false}, ada), std::nullopt);
+  EXPECT_EQ(refuse_target({86, false}, ada), std::nullopt);
+  EXPECT_EQ(refuse_target({89, false}, ada), std::nullopt);
+  EXPECT_THAT(refuse_target({90, false}, ada), Optional(HasSubstr("sm_90 does not run on a GPU")));
+  EXPECT_THAT(refuse_target({90, true}, ada), Optional(HasSubstr("takes sm_89")));
+  DeviceProperties hopper = ada;
+  hopper.target = {90, false};
+  EXPECT_EQ(refuse_target({90, true}, hopper), std::nullopt);
+  EXPECT_THAT(refuse_target({89, false}, hopper), Optional(HasSubstr("sm_89")));
+  EXPECT_THAT(refuse_target({100, true}, hopper), Optional(HasSubstr("sm_100a")));
+  DeviceProperties emulator = ada;
+  emulator.kind = DeviceKind::kEmulator;
+  EXPECT_EQ(refuse_target({120, false}, emulator), std::nullopt);
+}
+
+TEST(PrecompileCommand, NamesEverythingThatIsNotUsual) {
+  KernelDescriptor descriptor = descriptor_of(MaskForm::kC1);
+  descriptor.causal_alignment = CausalAlignment::kTopLeft;
+  TileConfig config = default_tile_config(descriptor);
+  EXPECT_EQ(precompile_command(descriptor, config),
+            "flashmask compile --pass forward --dtype bf16 --head-dim 64,128 --form c1 --causal-alignment top-left "
+            "--target sm_80");
+  config.tile_k += 16;
+  EXPECT_THAT(precompile_command(descriptor, config), HasSubstr(" --tile "));
+}
+
+}  // namespace
+}  // namespace flashmask

@@ -1,0 +1,147 @@
+#include <gmock/gmock.h>
+
+#include <cstdlib>
+#include <map>
+
+#include "flashmask/runtime.h"
+#include "runtime/environment.h"
+#include "runtime/toolchain.h"
+
+namespace flashmask {
+namespace {
+
+using ::testing::AllOf;
+using ::testing::ElementsAre;
+using ::testing::HasSubstr;
+
+/// The environment of one test: unset what the policy reads, set what the test wants, put everything back.
+class PolicyTest : public ::testing::Test {
+ protected:
+  void SetUp() override {
+    for (const SetVariable& variable : set_variables()) unset(variable.name);
+    for (const char* name : {"XDG_CACHE_HOME", "CUDA_HOME", "CUDA_PATH"}) unset(name);
+    set("HOME", "/home/somebody");
+  }
+  void TearDown() override {
+    for (const auto& [name, value] : before_) {
+      if (value)
+        setenv(name.c_str(), value->c_str(), 1);
+      else
+        unsetenv(name.c_str());
+    }
+  }
+  void set(const std::string& name, const std::string& value) {
+    save(name);
+    setenv(name.c_str(), value.c_str(), 1);
+  }
+  void unset(const std::string& name) {
+    save(name);
+    unsetenv(name.c_str());
+  }
+  static std::string refusal() {
+    try {
+      Policy::from_environment();
+      return "accepted";
+    } catch (const Error& error) {
+      EXPECT_EQ(error.code(), ErrorCode::kInvalidArgument);
+      return error.what();
+    }
+  }
+
+ private:
+  void save(const std::string& name) {
+    const char* value = std::getenv(name.c_str());
+    before_.try_emplace(name, value ? std::optional<std::string>(value) : std::nullopt);
+  }
+  std::map<std::string, std::optional<std::string>> before_;
+};
+
+TEST_F(PolicyTest, DefaultsAreTheUsersCacheAndWarnings) {
+  const Policy policy = Policy::from_environment();
+  EXPECT_EQ(policy.cache_directory, "/home/somebody/.cache/flashmask");
+  EXPECT_EQ(policy.cache_refusal, "");
+  EXPECT_FALSE(policy.no_jit);
+  EXPECT_EQ(policy.nvrtc_path, "");
+  EXPECT_EQ(policy.toolchain, "");
+  EXPECT_EQ(policy.log_level, LogLevel::kWarning);
+}
+
+TEST_F(PolicyTest, TheCacheDirectoryCanBeNamedMovedAndTurnedOff) {
+  set("XDG_CACHE_HOME", "/xdg");
+  EXPECT_EQ(Policy::from_environment().cache_directory, "/xdg/flashmask");
+  set("FLASHMASK_CACHE_DIR", "/named");
+  EXPECT_EQ(Policy::from_environment().cache_directory, "/named");
+  set("FLASHMASK_CACHE_DIR", "off");
+  EXPECT_EQ(Policy::from_environment().cache_directory, "");
+  EXPECT_EQ(Policy::from_environment().cache_refusal, "");
+  set("FLASHMASK_CACHE_DIR", "relative/folder");
+  EXPECT_THAT(refusal(), AllOf(HasSubstr("FLASHMASK_CACHE_DIR"), HasSubstr("relative/folder"), HasSubstr("absolute")));
+}
+
+TEST_F(PolicyTest, WithoutAHomeThereIsNoCacheAndAReason) {
+  unset("HOME");
+  const Policy policy = Policy::from_environment();
+  EXPECT_EQ(policy.cache_directory, "");
+  EXPECT_NE(policy.cache_refusal, "");
+}
+
+TEST_F(PolicyTest, SwitchesAndLevelsAreReadStrictly) {
+  set("FLASHMASK_NO_JIT", "1");
+  EXPECT_TRUE(Policy::from_environment().no_jit);
+  set("FLASHMASK_NO_JIT", "0");
+  EXPECT_FALSE(Policy::from_environment().no_jit);
+  set("FLASHMASK_NO_JIT", "yes");
+  EXPECT_THAT(refusal(), AllOf(HasSubstr("FLASHMASK_NO_JIT = \"yes\""), HasSubstr("0 or 1")));
+  set("FLASHMASK_NO_JIT", "");
+  set("FLASHMASK_LOG", "off");
+  EXPECT_EQ(Policy::from_environment().log_level, std::nullopt);
+  set("FLASHMASK_LOG", "debug");
+  EXPECT_EQ(Policy::from_environment().log_level, LogLevel::kDebug);
+  set("FLASHMASK_LOG", "DEBUG");
+  EXPECT_THAT(refusal(), HasSubstr("debug, info, warning, error or off"));
+}
+
+TEST_F(PolicyTest, TheCompilerCanBeNamedAndItsVersionDemanded) {
+  set("FLASHMASK_NVRTC", "/opt/libnvrtc.so.13");
+  set("CUDA_HOME", "/opt/cuda");
+  set("CUDA_PATH", "/opt/cuda");
+  set("FLASHMASK_TOOLCHAIN", "13.0.88");
+  const Policy policy = Policy::from_environment();
+  EXPECT_EQ(policy.nvrtc_path, "/opt/libnvrtc.so.13");
+  EXPECT_THAT(policy.cuda_toolkits, ElementsAre("/opt/cuda"));
+  EXPECT_EQ(policy.toolchain, "13.0.88");
+  set("FLASHMASK_TOOLCHAIN", "any");
+  EXPECT_EQ(Policy::from_environment().toolchain, "");
+  set("FLASHMASK_TOOLCHAIN", "13.0");
+  EXPECT_THAT(refusal(), HasSubstr("FLASHMASK_TOOLCHAIN"));
+}
+
+TEST_F(PolicyTest, AVariableThatNothingReadsIsNoticed) {
+  set("FLASHMASK_NOJIT", "1");
+  const auto variables = set_variables();
+  ASSERT_EQ(variables.size(), 1u);
+  EXPECT_EQ(variables[0].name, "FLASHMASK_NOJIT");
+  EXPECT_EQ(variables[0].value, "1");
+  EXPECT_FALSE(variables[0].known);
+}
+
+TEST(Toolchain, PoliciesAcceptAnyAMajorVersionOrOneBuild) {
+  EXPECT_TRUE(accepts_toolchain("", "nvrtc-12.4.127"));
+  EXPECT_TRUE(accepts_toolchain("13", "nvrtc-13.0.88"));
+  EXPECT_TRUE(accepts_toolchain("13", "nvrtc-13.1"));
+  EXPECT_FALSE(accepts_toolchain("1", "nvrtc-13.0.88"));
+  EXPECT_FALSE(accepts_toolchain("13", "nvrtc-12.9.86"));
+  EXPECT_TRUE(accepts_toolchain("13.0.88", "nvrtc-13.0.88"));
+  EXPECT_FALSE(accepts_toolchain("13.0.8", "nvrtc-13.0.88"));
+  EXPECT_FALSE(accepts_toolchain("13", "clang-13.0.0"));
+  EXPECT_EQ(toolchain_tag("nvrtc 13.0.88"), "nvrtc-13.0.88");
+}
+
+TEST(Toolchain, OnlyWholeVersionsArePolicies) {
+  for (const char* fine : {"", "12", "13.0.88"}) EXPECT_TRUE(is_toolchain_policy(fine)) << fine;
+  for (const char* wrong : {"13.", ".13", "13.0", "1..2", "13.0.88.1", "v13", "13 "})
+    EXPECT_FALSE(is_toolchain_policy(wrong)) << wrong;
+}
+
+}  // namespace
+}  // namespace flashmask
