@@ -11,6 +11,8 @@ struct Operation;
 
 /// Runs one operation for the lanes in Warp::mask, of which there is at least one.
 using Handler = void (*)(Warp&, const Operation&);
+/// Compares two operands: one bit per lane.
+using Comparison = std::uint32_t (*)(const Warp&, std::uint32_t first, std::uint32_t second);
 
 /// Where an operand lies: an offset into the registers of the warp, or into the constants of the kernel.
 using Ref = std::uint32_t;
@@ -26,7 +28,9 @@ struct Operation {
   static constexpr int kMostOperands = 16;
 
   Handler run = nullptr;
-  Ref guard = kNoRef;  ///< kNegatedBit for @!p
+  Comparison compare = nullptr;        ///< of setp and set
+  Comparison compare_upper = nullptr;  ///< the same for the upper half of a packed pair
+  Ref guard = kNoRef;                  ///< kNegatedBit for @!p
   std::uint32_t line = 0;
   std::uint64_t immediate = 0;
   std::uint32_t second_offset = 0;  ///< of an instruction with two addresses

@@ -1,3 +1,5 @@
+#include <utility>
+
 #include "emulator/machine/handlers/families.h"
 #include "emulator/machine/handlers/functions.h"
 #include "emulator/machine/handlers/half.h"
@@ -12,6 +14,7 @@ namespace {
 
 using ptx::Type;
 
+// The other comparisons are complements of these, or these with their operands exchanged.
 struct Eq {
   template <class T>
   static bool apply(T a, T b) {
@@ -21,7 +24,7 @@ struct Eq {
 struct Ne {
   template <class T>
   static bool apply(T a, T b) {
-    return !(a != a) && !(b != b) && a != b;
+    return (a < b) | (a > b);
   }
 };
 struct Lt {
@@ -36,65 +39,10 @@ struct Le {
     return a <= b;
   }
 };
-struct Gt {
-  template <class T>
-  static bool apply(T a, T b) {
-    return a > b;
-  }
-};
-struct Ge {
-  template <class T>
-  static bool apply(T a, T b) {
-    return a >= b;
-  }
-};
-// The unordered kinds hold as well when an operand is a NaN.
-struct Equ {
-  template <class T>
-  static bool apply(T a, T b) {
-    return !(a < b) && !(a > b);
-  }
-};
-struct Neu {
-  template <class T>
-  static bool apply(T a, T b) {
-    return !(a == b);
-  }
-};
-struct Ltu {
-  template <class T>
-  static bool apply(T a, T b) {
-    return !(a >= b);
-  }
-};
-struct Leu {
-  template <class T>
-  static bool apply(T a, T b) {
-    return !(a > b);
-  }
-};
-struct Gtu {
-  template <class T>
-  static bool apply(T a, T b) {
-    return !(a <= b);
-  }
-};
-struct Geu {
-  template <class T>
-  static bool apply(T a, T b) {
-    return !(a < b);
-  }
-};
 struct Num {
   template <class T>
   static bool apply(T a, T b) {
-    return a == a && b == b;
-  }
-};
-struct Nan {
-  template <class T>
-  static bool apply(T a, T b) {
-    return a != a || b != b;
+    return (a == a) & (b == b);
   }
 };
 
@@ -142,13 +90,6 @@ std::uint32_t compare_lanes(const Warp& warp, Ref first, Ref second) {
   return bits;
 }
 
-std::size_t take_comparison(Builder& builder) {
-  const auto which = builder.take_one_of({"eq", "ne", "lt", "le", "gt", "ge", "lo", "ls", "hi", "hs", "equ", "neu",
-                                          "ltu", "leu", "gtu", "geu", "num", "nan"});
-  if (!which) builder.malformed("a comparison is missing");
-  return *which;
-}
-
 enum Combine : std::uint8_t { kNone, kAnd, kOr, kXor };
 
 std::uint32_t combine(std::uint8_t how, std::uint32_t bits, std::uint32_t other) {
@@ -164,31 +105,27 @@ std::uint32_t combine(std::uint8_t how, std::uint32_t bits, std::uint32_t other)
   }
 }
 
-/// setp: r = p, a, b, c, q
-template <class V, class Compare>
+std::uint32_t compared(const Warp& warp, const Operation& operation, Comparison compare) {
+  const std::uint32_t bits = compare(warp, operation.r[1], operation.r[2]);
+  return operation.flags != 0 ? ~bits : bits;
+}
+
+/// r = p, a, b, c, q; mode = combination with c; flags = complement. q is the other result, or that of the upper half.
 void setp(Warp& warp, const Operation& operation) {
-  const std::uint32_t bits = compare_lanes<V, Compare>(warp, operation.r[1], operation.r[2]);
+  const std::uint32_t bits = compared(warp, operation, operation.compare);
   const std::uint32_t other = operation.mode == kNone ? 0 : warp.predicate(operation.r[3]);
+  const std::uint32_t second =
+      operation.compare_upper != nullptr ? compared(warp, operation, operation.compare_upper) : ~bits;
   warp.set_predicate(operation.r[0], combine(operation.mode, bits, other));
-  if (operation.r[4] != kNoRef) warp.set_predicate(operation.r[4], combine(operation.mode, ~bits, other));
+  if (operation.r[4] != kNoRef) warp.set_predicate(operation.r[4], combine(operation.mode, second, other));
 }
 
-/// setp for a packed pair: p is the low half's result, q the high one's.
-template <class H, class Compare>
-void setp_pair(Warp& warp, const Operation& operation) {
-  const std::uint32_t low = compare_lanes<WidenedOf<H, 0>, Compare>(warp, operation.r[1], operation.r[2]);
-  const std::uint32_t high = compare_lanes<WidenedOf<H, 16>, Compare>(warp, operation.r[1], operation.r[2]);
-  const std::uint32_t other = operation.mode == kNone ? 0 : warp.predicate(operation.r[3]);
-  warp.set_predicate(operation.r[0], combine(operation.mode, low, other));
-  if (operation.r[4] != kNoRef) warp.set_predicate(operation.r[4], combine(operation.mode, high, other));
-}
-
-/// set: all ones or 1.0 where the comparison holds. `immediate` is what a true lane gets.
-template <class V, class Compare>
+/// A true lane gets `immediate`: all ones or 1.0. In a pair each half has its own truth.
 void set(Warp& warp, const Operation& operation) {
   const std::uint32_t other = operation.mode == kNone ? 0 : warp.predicate(operation.r[3]);
-  const std::uint32_t bits =
-      combine(operation.mode, compare_lanes<V, Compare>(warp, operation.r[1], operation.r[2]), other);
+  const std::uint32_t bits = combine(operation.mode, compared(warp, operation, operation.compare), other);
+  const std::uint32_t upper =
+      operation.compare_upper != nullptr ? compared(warp, operation, operation.compare_upper) : bits;
   const auto value = static_cast<std::uint32_t>(operation.immediate);
   if (operation.size == 2) {
     std::uint16_t* d = warp.lanes<std::uint16_t>(operation.r[0]);
@@ -196,118 +133,118 @@ void set(Warp& warp, const Operation& operation) {
               [=](std::uint32_t lane) { d[lane] = static_cast<std::uint16_t>(bits >> lane & 1 ? value : 0); });
   } else {
     std::uint32_t* d = warp.lanes<std::uint32_t>(operation.r[0]);
-    each_lane(warp.mask, [=](std::uint32_t lane) { d[lane] = bits >> lane & 1 ? value : 0; });
+    each_lane(warp.mask, [=](std::uint32_t lane) {
+      d[lane] = (bits >> lane & 1 ? value & 0xffff : 0) | (upper >> lane & 1 ? value & 0xffff0000u : 0);
+    });
   }
 }
 
-/// set for a packed pair: 1.0 or all ones in each half.
-template <class H, class Compare>
-void set_pair(Warp& warp, const Operation& operation) {
-  const std::uint32_t low = compare_lanes<WidenedOf<H, 0>, Compare>(warp, operation.r[1], operation.r[2]);
-  const std::uint32_t high = compare_lanes<WidenedOf<H, 16>, Compare>(warp, operation.r[1], operation.r[2]);
-  const auto value = static_cast<std::uint32_t>(operation.immediate);
-  std::uint32_t* d = warp.lanes<std::uint32_t>(operation.r[0]);
-  each_lane(warp.mask, [=](std::uint32_t lane) {
-    d[lane] = (low >> lane & 1 ? value & 0xffff : 0) | (high >> lane & 1 ? value & 0xffff0000u : 0);
-  });
-}
-
-enum class Form { kSetp, kSet };
-
-template <class V, class C>
-struct OneByOne {
-  static Handler handler(Form form) { return form == Form::kSetp ? setp<V, C> : set<V, C>; }
-};
-template <class H, class C>
-struct Pairs {
-  static Handler handler(Form form) { return form == Form::kSetp ? setp_pair<H, C> : set_pair<H, C>; }
+/// What to compare, and how to get the named comparison from it.
+struct Choice {
+  enum Base { kEqual, kNotEqual, kLess, kLessOrEqual, kNumbers } base;
+  bool swaps = false;
+  bool complements = false;
+  bool floats_only = false;
+  bool unsigned_only = false;
 };
 
-template <template <class, class> class Maker, class V>
-Handler ordered(Form form, std::size_t which) {
-  switch (which) {
-    case 0:
-      return Maker<V, Eq>::handler(form);
-    case 1:
-      return Maker<V, Ne>::handler(form);
-    case 2:
-    case 6:
-      return Maker<V, Lt>::handler(form);
-    case 3:
-    case 7:
-      return Maker<V, Le>::handler(form);
-    case 4:
-    case 8:
-      return Maker<V, Gt>::handler(form);
-    case 5:
-    case 9:
-      return Maker<V, Ge>::handler(form);
+Choice take_comparison(Builder& builder) {
+  const auto which = builder.take_one_of({"eq", "ne", "lt", "le", "gt", "ge", "lo", "ls", "hi", "hs", "equ", "neu",
+                                          "ltu", "leu", "gtu", "geu", "num", "nan"});
+  if (!which) builder.malformed("a comparison is missing");
+  static constexpr Choice kChoices[] = {
+      {Choice::kEqual},
+      {Choice::kNotEqual},
+      {Choice::kLess},
+      {Choice::kLessOrEqual},
+      {Choice::kLess, true},
+      {Choice::kLessOrEqual, true},
+      {Choice::kLess, false, false, false, true},
+      {Choice::kLessOrEqual, false, false, false, true},
+      {Choice::kLess, true, false, false, true},
+      {Choice::kLessOrEqual, true, false, false, true},
+      // The unordered kinds hold as well when an operand is a NaN: a <u b is not (b <= a).
+      {Choice::kNotEqual, false, true, true},
+      {Choice::kEqual, false, true, true},
+      {Choice::kLessOrEqual, true, true, true},
+      {Choice::kLess, true, true, true},
+      {Choice::kLessOrEqual, false, true, true},
+      {Choice::kLess, false, true, true},
+      {Choice::kNumbers, false, false, true},
+      {Choice::kNumbers, false, true, true},
+  };
+  return kChoices[*which];
+}
+
+template <class V>
+Comparison of_base(Choice::Base base) {
+  switch (base) {
+    case Choice::kEqual:
+      return compare_lanes<V, Eq>;
+    case Choice::kNotEqual:
+      return compare_lanes<V, Ne>;
+    case Choice::kLess:
+      return compare_lanes<V, Lt>;
+    case Choice::kLessOrEqual:
+      return compare_lanes<V, Le>;
     default:
-      return nullptr;
+      return compare_lanes<V, Num>;
   }
 }
 
-template <template <class, class> class Maker, class V>
-Handler floating(Form form, std::size_t which) {
-  switch (which) {
-    case 10:
-      return Maker<V, Equ>::handler(form);
-    case 11:
-      return Maker<V, Neu>::handler(form);
-    case 12:
-      return Maker<V, Ltu>::handler(form);
-    case 13:
-      return Maker<V, Leu>::handler(form);
-    case 14:
-      return Maker<V, Gtu>::handler(form);
-    case 15:
-      return Maker<V, Geu>::handler(form);
-    case 16:
-      return Maker<V, Num>::handler(form);
-    case 17:
-      return Maker<V, Nan>::handler(form);
-    case 6:
-    case 7:
-    case 8:
-    case 9:
-      return nullptr;
-    default:
-      return ordered<Maker, V>(form, which);
-  }
-}
-
-Handler pick(Type type, bool flushes, Form form, std::size_t which) {
+void pick(Builder& builder, Type type, bool flushes, const Choice& choice) {
+  Operation& operation = builder.operation;
   switch (type) {
     case Type::kB16:
     case Type::kU16:
-      return ordered<OneByOne, Same<std::uint16_t>>(form, which);
+      operation.compare = of_base<Same<std::uint16_t>>(choice.base);
+      break;
     case Type::kB32:
     case Type::kU32:
-      return ordered<OneByOne, Same<std::uint32_t>>(form, which);
+      operation.compare = of_base<Same<std::uint32_t>>(choice.base);
+      break;
     case Type::kB64:
     case Type::kU64:
-      return ordered<OneByOne, Same<std::uint64_t>>(form, which);
+      operation.compare = of_base<Same<std::uint64_t>>(choice.base);
+      break;
     case Type::kS16:
-      return ordered<OneByOne, Same<std::int16_t>>(form, which);
+      operation.compare = of_base<Same<std::int16_t>>(choice.base);
+      break;
     case Type::kS32:
-      return ordered<OneByOne, Same<std::int32_t>>(form, which);
+      operation.compare = of_base<Same<std::int32_t>>(choice.base);
+      break;
     case Type::kS64:
-      return ordered<OneByOne, Same<std::int64_t>>(form, which);
+      operation.compare = of_base<Same<std::int64_t>>(choice.base);
+      break;
     case Type::kF32:
-      return flushes ? floating<OneByOne, FlushedFloat>(form, which) : floating<OneByOne, Same<float>>(form, which);
+      operation.compare = flushes ? of_base<FlushedFloat>(choice.base) : of_base<Same<float>>(choice.base);
+      break;
     case Type::kF64:
-      return floating<OneByOne, Same<double>>(form, which);
+      operation.compare = of_base<Same<double>>(choice.base);
+      break;
     case Type::kF16:
-      return floating<OneByOne, Widened<F16>>(form, which);
+      operation.compare = of_base<Widened<F16>>(choice.base);
+      break;
     case Type::kBf16:
-      return floating<OneByOne, Widened<Bf16>>(form, which);
+      operation.compare = of_base<Widened<Bf16>>(choice.base);
+      break;
     case Type::kF16x2:
-      return floating<Pairs, F16>(form, which);
+      operation.compare = of_base<WidenedOf<F16, 0>>(choice.base);
+      operation.compare_upper = of_base<WidenedOf<F16, 16>>(choice.base);
+      break;
     case Type::kBf16x2:
-      return floating<Pairs, Bf16>(form, which);
+      operation.compare = of_base<WidenedOf<Bf16, 0>>(choice.base);
+      operation.compare_upper = of_base<WidenedOf<Bf16, 16>>(choice.base);
+      break;
     default:
-      return nullptr;
+      builder.unsupported("the type ." + std::string(ptx::name_of(type)) + " is not known here");
   }
+  const bool floats = ptx::is_float(type);
+  if ((choice.floats_only && !floats) || (choice.unsigned_only && (floats || ptx::is_signed(type)))) {
+    builder.malformed("the type has no such comparison");
+  }
+  operation.flags = choice.complements ? 1 : 0;
+  if (choice.swaps) std::swap(operation.r[1], operation.r[2]);
 }
 
 Type bits_of(Type type) {
@@ -324,7 +261,7 @@ void take_combination(Builder& builder) {
 }
 
 void lower_setp(Builder& builder) {
-  const std::size_t which = take_comparison(builder);
+  const Choice choice = take_comparison(builder);
   take_combination(builder);
   const bool combines = builder.operation.mode != kNone;
   const bool flushes = builder.take("ftz");
@@ -340,12 +277,12 @@ void lower_setp(Builder& builder) {
   builder.operation.r[1] = builder.source(1, bits_of(type));
   builder.operation.r[2] = builder.source(2, bits_of(type));
   if (combines) builder.operation.r[3] = builder.predicate_source(builder.operand(3));
-  builder.operation.run = pick(type, flushes, Form::kSetp, which);
-  if (builder.operation.run == nullptr) builder.malformed("the type has no such comparison");
+  pick(builder, type, flushes, choice);
+  builder.operation.run = setp;
 }
 
 void lower_set(Builder& builder) {
-  const std::size_t which = take_comparison(builder);
+  const Choice choice = take_comparison(builder);
   take_combination(builder);
   const bool combines = builder.operation.mode != kNone;
   const bool flushes = builder.take("ftz");
@@ -386,8 +323,8 @@ void lower_set(Builder& builder) {
     default:
       builder.unsupported("the type of the result is not known here");
   }
-  builder.operation.run = pick(type, flushes, Form::kSet, which);
-  if (builder.operation.run == nullptr) builder.malformed("the type has no such comparison");
+  pick(builder, type, flushes, choice);
+  builder.operation.run = set;
 }
 
 template <class T>

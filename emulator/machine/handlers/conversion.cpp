@@ -1,6 +1,7 @@
 #include <algorithm>
+#include <bit>
 #include <cmath>
-#include <limits>
+#include <cstring>
 #include <type_traits>
 
 #include "emulator/machine/handlers/families.h"
@@ -16,34 +17,108 @@ using ptx::Type;
 enum class Rounding : std::uint8_t { kNearest, kZero, kDown, kUp };
 enum Flag : std::uint8_t { kFlush = 1, kSaturate = 2, kIntegral = 4, kRelu = 8 };
 
-/// A number format: what lies in a register lane, and the value it stands for.
-template <class T>
-struct Plain {
-  using Element = T;
-  using Value = T;
-  static Value value(Element element) { return element; }
-  static Element element(Value value) { return value; }
+// --- the frequent conversions, lane loops without flags
+// ---------------------------------------------------------------
+
+template <class D, class A>
+struct Cast {
+  static D apply(A a) { return static_cast<D>(a); }
 };
-template <class H>
-struct HalfFormat {
-  using Element = std::uint16_t;
-  using Value = float;
-  static Value value(Element element) { return H::widen(element); }
-  static Element element(Value value) { return H::narrow(value); }
+struct FromF16 {
+  static float apply(std::uint16_t a) { return f16_to_float(a); }
 };
-/// A byte sits in a register of 16 bits or more: `Register` is the type of the register.
-template <class T, class Register>
-struct Narrow {
-  using Element = Register;
-  using Value = T;
-  static Value value(Element element) { return static_cast<T>(element); }
-  static Element element(Value value) {
-    // Signed results are sign-extended to the register's width.
-    return static_cast<Register>(static_cast<std::make_signed_t<Register>>(value));
-  }
+struct FromBf16 {
+  static float apply(std::uint16_t a) { return bf16_to_float(a); }
+};
+struct ToF16 {
+  static std::uint16_t apply(float a) { return float_to_f16(a); }
+};
+struct ToBf16 {
+  static std::uint16_t apply(float a) { return float_to_bf16(a); }
 };
 
-double round_integral(double value, Rounding rounding) {
+template <class D>
+Handler integer_cast(std::uint32_t from_bytes, bool is_signed) {
+  switch (from_bytes) {
+    case 2:
+      return is_signed ? unary<D, std::int16_t, Cast<D, std::int16_t>>
+                       : unary<D, std::uint16_t, Cast<D, std::uint16_t>>;
+    case 4:
+      return is_signed ? unary<D, std::int32_t, Cast<D, std::int32_t>>
+                       : unary<D, std::uint32_t, Cast<D, std::uint32_t>>;
+    default:
+      return is_signed ? unary<D, std::int64_t, Cast<D, std::int64_t>>
+                       : unary<D, std::uint64_t, Cast<D, std::uint64_t>>;
+  }
+}
+
+/// A handler for registers as wide as their types and round-to-nearest, or null.
+Handler quick_handler(Type to, Type from) {
+  const std::uint32_t to_bytes = ptx::size_of(to);
+  const std::uint32_t from_bytes = ptx::size_of(from);
+  if (!ptx::is_float(to) && !ptx::is_float(from)) {
+    if (to_bytes < 2 || from_bytes < 2) return nullptr;
+    switch (to_bytes) {
+      case 2:
+        return integer_cast<std::uint16_t>(from_bytes, ptx::is_signed(from));
+      case 4:
+        return integer_cast<std::uint32_t>(from_bytes, ptx::is_signed(from));
+      default:
+        return integer_cast<std::uint64_t>(from_bytes, ptx::is_signed(from));
+    }
+  }
+  if (to == Type::kF32 && from == Type::kF16) return unary<float, std::uint16_t, FromF16>;
+  if (to == Type::kF32 && from == Type::kBf16) return unary<float, std::uint16_t, FromBf16>;
+  if (to == Type::kF16 && from == Type::kF32) return unary<std::uint16_t, float, ToF16>;
+  if (to == Type::kBf16 && from == Type::kF32) return unary<std::uint16_t, float, ToBf16>;
+  if (to == Type::kF32 && from == Type::kS32) return unary<float, std::int32_t, Cast<float, std::int32_t>>;
+  if (to == Type::kF32 && from == Type::kU32) return unary<float, std::uint32_t, Cast<float, std::uint32_t>>;
+  if (to == Type::kF64 && from == Type::kF32) return unary<double, float, Cast<double, float>>;
+  if (to == Type::kF32 && from == Type::kF64) return unary<float, double, Cast<float, double>>;
+  return nullptr;
+}
+
+// --- all others, lane by lane through a value that holds every source exactly
+// ------------------------------------------
+
+/// A long double of x86 has 64 bits of mantissa: any integer, any float.
+using Exact = long double;
+
+Exact read_lane(const Warp& warp, const Operation& operation, Type type, std::uint32_t register_bytes,
+                std::uint32_t lane) {
+  std::uint64_t bits = 0;
+  std::memcpy(&bits, warp.lanes<std::byte>(operation.r[1]) + std::size_t{lane} * register_bytes, register_bytes);
+  switch (type) {
+    case Type::kF16:
+      return f16_to_float(static_cast<std::uint16_t>(bits));
+    case Type::kBf16:
+      return bf16_to_float(static_cast<std::uint16_t>(bits));
+    case Type::kF32: {
+      const float value = std::bit_cast<float>(static_cast<std::uint32_t>(bits));
+      return (operation.flags & kFlush) != 0 ? flush(value) : value;
+    }
+    case Type::kF64:
+      return std::bit_cast<double>(bits);
+    case Type::kS8:
+      return static_cast<std::int8_t>(bits);
+    case Type::kS16:
+      return static_cast<std::int16_t>(bits);
+    case Type::kS32:
+      return static_cast<std::int32_t>(bits);
+    case Type::kS64:
+      return static_cast<Exact>(static_cast<std::int64_t>(bits));
+    case Type::kU8:
+      return static_cast<std::uint8_t>(bits);
+    case Type::kU16:
+      return static_cast<std::uint16_t>(bits);
+    case Type::kU32:
+      return static_cast<std::uint32_t>(bits);
+    default:
+      return static_cast<Exact>(bits);
+  }
+}
+
+Exact round_integral(Exact value, Rounding rounding) {
   switch (rounding) {
     case Rounding::kZero:
       return std::trunc(value);
@@ -56,95 +131,95 @@ double round_integral(double value, Rounding rounding) {
   }
 }
 
-/// The next value of a format, towards +infinity or -infinity.
-float step(float value, bool up) {
-  return std::nextafter(value, up ? INFINITY : -INFINITY);
-}
-double step(double value, bool up) {
-  return std::nextafter(value, up ? double{INFINITY} : -double{INFINITY});
-}
-std::uint16_t step(std::uint16_t half, bool up) {
-  if ((half & 0x7fff) == 0) return up ? 1 : 0x8001;
-  const bool negative = (half & 0x8000) != 0;
-  return static_cast<std::uint16_t>(negative == up ? half - 1 : half + 1);
-}
-
-/// Rounds `exact` to the format: to nearest first, then one step back where the mode wants the other neighbour.
-template <class Format, class Exact>
-typename Format::Element round_to(Exact exact, Rounding rounding) {
-  using Value = typename Format::Value;
-  typename Format::Element result = Format::element(static_cast<Value>(exact));
-  if (rounding == Rounding::kNearest) return result;
-  const auto rounded = static_cast<long double>(Format::value(result));
-  const auto wanted = static_cast<long double>(exact);
-  if (rounded != rounded || rounded == wanted) return result;
-  const bool too_high = rounded > wanted;
-  const bool may_be_high = rounding == Rounding::kUp || (rounding == Rounding::kZero && wanted < 0);
-  if (too_high != may_be_high) result = step(result, !too_high);
-  return result;
-}
-
-template <class Value>
-Value flushed(Value value, bool flushes) {
-  if constexpr (std::is_same_v<Value, float>) return flushes ? flush(value) : value;
-  return value;
-}
-
-/// Clamped to the range of the integer; NaN becomes 0.
-template <class To>
-To clamp_to(double value) {
-  constexpr double kLow = static_cast<double>(std::numeric_limits<To>::min());
-  // One past the largest value is a power of two, which a double holds.
-  const double past = std::ldexp(1.0, std::numeric_limits<To>::digits);
+/// Bits of the integer that `value` becomes, sign-extended. Floats are clamped, integers wrap unless `clamps`.
+std::uint64_t to_integer(Exact value, Type type, bool clamps) {
   if (value != value) return 0;
-  if (value <= kLow) return std::numeric_limits<To>::min();
-  if (value >= past) return std::numeric_limits<To>::max();
-  return static_cast<To>(value);
+  const int bits = static_cast<int>(ptx::size_of(type) * 8);
+  const Exact low = ptx::is_signed(type) ? -std::ldexp(Exact{1}, bits - 1) : Exact{0};
+  const Exact high = std::ldexp(Exact{1}, ptx::is_signed(type) ? bits - 1 : bits) - 1;
+  if (clamps) value = value < low ? low : value > high ? high : value;
+  const std::uint64_t whole = value < 0 ? ~static_cast<std::uint64_t>(-value) + 1 : static_cast<std::uint64_t>(value);
+  const int unused = 64 - bits;
+  if (ptx::is_signed(type)) return static_cast<std::uint64_t>(static_cast<std::int64_t>(whole << unused) >> unused);
+  return whole << unused >> unused;
 }
 
-template <class To, class From>
-To clamp_integer(From value) {
-  __extension__ typedef __int128 Signed128;
-  const auto wide = static_cast<Signed128>(value);
-  if (wide < static_cast<Signed128>(std::numeric_limits<To>::min())) return std::numeric_limits<To>::min();
-  if (wide > static_cast<Signed128>(std::numeric_limits<To>::max())) return std::numeric_limits<To>::max();
-  return static_cast<To>(value);
-}
-
-template <class To, class From>
-typename To::Element convert(typename From::Element element, Rounding rounding, std::uint8_t flags) {
-  using Target = typename To::Value;
-  using Origin = typename From::Value;
-  const Origin value = flushed(From::value(element), (flags & kFlush) != 0);
-  if constexpr (std::is_integral_v<Origin> && std::is_integral_v<Target>) {
-    return To::element((flags & kSaturate) != 0 ? clamp_integer<Target>(value) : static_cast<Target>(value));
-  } else if constexpr (std::is_integral_v<Target>) {
-    return To::element(clamp_to<Target>(round_integral(static_cast<double>(value), rounding)));
-  } else if constexpr (std::is_integral_v<Origin>) {
-    return round_to<To>(value, rounding);
-  } else {
-    Origin given = value;
-    if ((flags & kIntegral) != 0) given = static_cast<Origin>(round_integral(static_cast<double>(given), rounding));
-    if ((flags & kSaturate) != 0) given = saturate(given);
-    if ((flags & kRelu) != 0) given = given < Origin{0} ? Origin{0} : given;
-    typename To::Element result = round_to<To>(given, (flags & kIntegral) != 0 ? Rounding::kNearest : rounding);
-    if constexpr (std::is_same_v<typename To::Element, float>) {
-      if ((flags & kFlush) != 0) result = flush(result);
-    }
-    return result;
+std::uint64_t nearest_bits(Exact value, Type type) {
+  // To a half by way of a float rounded to odd: then the second rounding is the only one that shows.
+  const auto odd = [&] {
+    const auto single = static_cast<float>(value);
+    if (static_cast<Exact>(single) == value || value != value || std::isinf(single)) return single;
+    const auto bits = std::bit_cast<std::uint32_t>(single);
+    if ((bits & 1) != 0) return single;
+    return std::bit_cast<float>(std::fabs(static_cast<Exact>(single)) < std::fabs(value) ? bits + 1 : bits - 1);
+  };
+  switch (type) {
+    case Type::kF16:
+      return float_to_f16(odd());
+    case Type::kBf16:
+      return float_to_bf16(odd());
+    case Type::kF32:
+      return std::bit_cast<std::uint32_t>(static_cast<float>(value));
+    default:
+      return std::bit_cast<std::uint64_t>(static_cast<double>(value));
   }
 }
 
-template <class To, class From>
-void cvt(Warp& warp, const Operation& operation) {
-  auto* d = warp.lanes<typename To::Element>(operation.r[0]);
-  const auto* a = warp.lanes<typename From::Element>(operation.r[1]);
+Exact value_of(std::uint64_t bits, Type type) {
+  switch (type) {
+    case Type::kF16:
+      return f16_to_float(static_cast<std::uint16_t>(bits));
+    case Type::kBf16:
+      return bf16_to_float(static_cast<std::uint16_t>(bits));
+    case Type::kF32:
+      return std::bit_cast<float>(static_cast<std::uint32_t>(bits));
+    default:
+      return std::bit_cast<double>(bits);
+  }
+}
+
+/// Rounds to nearest first, then one step back where the mode wants the other neighbour.
+std::uint64_t to_float(Exact value, Type type, Rounding rounding) {
+  const std::uint64_t bits = nearest_bits(value, type);
+  const Exact rounded = value_of(bits, type);
+  if (rounding == Rounding::kNearest || rounded != rounded || rounded == value) return bits;
+  const bool too_high = rounded > value;
+  const bool may_be_high = rounding == Rounding::kUp || (rounding == Rounding::kZero && value < 0);
+  if (too_high == may_be_high) return bits;
+  const std::uint64_t sign = std::uint64_t{1} << (8 * ptx::size_of(type) - 1);
+  const bool up = !too_high;
+  if ((bits & ~sign) == 0) return up ? 1 : sign | 1;
+  return ((bits & sign) != 0) == up ? bits - 1 : bits + 1;
+}
+
+std::uint64_t convert(Exact value, const Operation& operation, Type to, Type from) {
   const auto rounding = static_cast<Rounding>(operation.mode);
   const std::uint8_t flags = operation.flags;
-  if (rounding == Rounding::kNearest && flags == 0) {
-    each_lane(warp.mask, [=](std::uint32_t lane) { d[lane] = convert<To, From>(a[lane], Rounding::kNearest, 0); });
-  } else {
-    each_lane(warp.mask, [=](std::uint32_t lane) { d[lane] = convert<To, From>(a[lane], rounding, flags); });
+  if (!ptx::is_float(to)) {
+    const bool from_float = ptx::is_float(from);
+    if (from_float) value = round_integral(value, rounding);
+    return to_integer(value, to, from_float || (flags & kSaturate) != 0);
+  }
+  if ((flags & kIntegral) != 0) value = round_integral(value, rounding);
+  if ((flags & kSaturate) != 0) value = saturate(value);
+  if ((flags & kRelu) != 0) value = value < 0 ? Exact{0} : value;
+  std::uint64_t bits = to_float(value, to, (flags & kIntegral) != 0 ? Rounding::kNearest : rounding);
+  if (to == Type::kF32 && (flags & kFlush) != 0) {
+    bits = std::bit_cast<std::uint32_t>(flush(std::bit_cast<float>(static_cast<std::uint32_t>(bits))));
+  }
+  return bits;
+}
+
+/// count and size = bytes of the result's and the source's register; immediate = both types.
+void cvt(Warp& warp, const Operation& operation) {
+  const auto to = static_cast<Type>(operation.immediate & 0xff);
+  const auto from = static_cast<Type>(operation.immediate >> 8);
+  std::byte* d = warp.lanes<std::byte>(operation.r[0]);
+  for (std::uint32_t lane = 0; lane < kLanes; ++lane) {
+    if ((warp.mask >> lane & 1) == 0) continue;
+    const Exact value = read_lane(warp, operation, from, operation.size, lane);
+    const std::uint64_t bits = convert(value, operation, to, from);
+    std::memcpy(d + std::size_t{lane} * operation.count, &bits, operation.count);
   }
 }
 
@@ -154,17 +229,21 @@ void cvt_pair(Warp& warp, const Operation& operation) {
   std::uint32_t* d = warp.lanes<std::uint32_t>(operation.r[0]);
   const float* high = warp.lanes<float>(operation.r[1]);
   const float* low = warp.lanes<float>(operation.r[2]);
-  const auto rounding = static_cast<Rounding>(operation.mode);
-  if (rounding == Rounding::kNearest && operation.flags == 0) {
-    each_lane(warp.mask,
-              [=](std::uint32_t lane) { d[lane] = std::uint32_t{H::narrow(high[lane])} << 16 | H::narrow(low[lane]); });
-    return;
+  each_lane(warp.mask,
+            [=](std::uint32_t lane) { d[lane] = std::uint32_t{H::narrow(high[lane])} << 16 | H::narrow(low[lane]); });
+}
+
+template <class H>
+void cvt_pair_flags(Warp& warp, const Operation& operation) {
+  constexpr Type kHalf = std::is_same_v<H, F16> ? Type::kF16 : Type::kBf16;
+  std::uint32_t* d = warp.lanes<std::uint32_t>(operation.r[0]);
+  const float* high = warp.lanes<float>(operation.r[1]);
+  const float* low = warp.lanes<float>(operation.r[2]);
+  for (std::uint32_t lane = 0; lane < kLanes; ++lane) {
+    if ((warp.mask >> lane & 1) == 0) continue;
+    const std::uint64_t upper = convert(high[lane], operation, kHalf, Type::kF32);
+    d[lane] = static_cast<std::uint32_t>(upper << 16 | convert(low[lane], operation, kHalf, Type::kF32));
   }
-  const std::uint8_t flags = operation.flags;
-  each_lane(warp.mask, [=](std::uint32_t lane) {
-    const std::uint32_t upper = convert<HalfFormat<H>, Plain<float>>(high[lane], rounding, flags);
-    d[lane] = upper << 16 | convert<HalfFormat<H>, Plain<float>>(low[lane], rounding, flags);
-  });
 }
 
 /// .rna.tf32.f32: half away from zero, at bit 13.
@@ -176,61 +255,6 @@ void cvt_tf32(Warp& warp, const Operation& operation) {
     const std::uint32_t bits = a[lane];
     const std::uint32_t half = away ? 0x1000u : 0xfffu + (bits >> 13 & 1);
     d[lane] = (bits & 0x7fffffff) >= 0x7f800000u ? bits : (bits + half) & ~0x1fffu;
-  });
-}
-
-/// The format of `T` in a register of `bytes`, which may be wider, handed to `use`; null when it does not fit.
-template <class T, class Use>
-Handler in_register(std::uint32_t bytes, Use use) {
-  if (bytes == sizeof(T) && sizeof(T) > 1) return use(Plain<T>{});
-  if constexpr (sizeof(T) < 2) {
-    if (bytes == 2) return use(Narrow<T, std::uint16_t>{});
-  }
-  if constexpr (sizeof(T) < 4) {
-    if (bytes == 4) return use(Narrow<T, std::uint32_t>{});
-  }
-  if constexpr (sizeof(T) < 8) {
-    if (bytes == 8) return use(Narrow<T, std::uint64_t>{});
-  }
-  return nullptr;
-}
-
-template <class Use>
-Handler with_format(Type type, std::uint32_t bytes, Use use) {
-  switch (type) {
-    case Type::kU8:
-      return in_register<std::uint8_t>(bytes, use);
-    case Type::kS8:
-      return in_register<std::int8_t>(bytes, use);
-    case Type::kU16:
-      return in_register<std::uint16_t>(bytes, use);
-    case Type::kS16:
-      return in_register<std::int16_t>(bytes, use);
-    case Type::kU32:
-      return in_register<std::uint32_t>(bytes, use);
-    case Type::kS32:
-      return in_register<std::int32_t>(bytes, use);
-    case Type::kU64:
-      return in_register<std::uint64_t>(bytes, use);
-    case Type::kS64:
-      return in_register<std::int64_t>(bytes, use);
-    case Type::kF16:
-      return use(HalfFormat<F16>{});
-    case Type::kBf16:
-      return use(HalfFormat<Bf16>{});
-    case Type::kF32:
-      return use(Plain<float>{});
-    case Type::kF64:
-      return use(Plain<double>{});
-    default:
-      return nullptr;
-  }
-}
-
-Handler pick(Type to, std::uint32_t to_bytes, Type from, std::uint32_t from_bytes) {
-  return with_format(to, to_bytes, [=](auto target) {
-    return with_format(from, from_bytes,
-                       [](auto origin) -> Handler { return cvt<decltype(target), decltype(origin)>; });
   });
 }
 
@@ -263,7 +287,12 @@ void lower_cvt(Builder& builder) {
     builder.operation.r[0] = builder.destination(0, 4);
     builder.operation.r[1] = builder.source(1, from);
     builder.operation.r[2] = builder.source(2, from);
-    builder.operation.run = to == Type::kF16x2 ? cvt_pair<F16> : cvt_pair<Bf16>;
+    const bool plain = builder.operation.flags == 0 && builder.operation.mode == 0;
+    if (to == Type::kF16x2) {
+      builder.operation.run = plain ? cvt_pair<F16> : cvt_pair_flags<F16>;
+    } else {
+      builder.operation.run = plain ? cvt_pair<Bf16> : cvt_pair_flags<Bf16>;
+    }
     return;
   }
   builder.expect_operands(2);
@@ -286,8 +315,19 @@ void lower_cvt(Builder& builder) {
   const std::uint32_t to_bytes = bytes_of(builder.operand(0), to);
   builder.operation.r[0] = builder.destination(0, to_bytes);
   builder.operation.r[1] = builder.source(1, from_bytes == ptx::size_of(from) ? from : untyped(from_bytes));
-  builder.operation.run = pick(to, to_bytes, from, from_bytes);
-  if (builder.operation.run == nullptr) builder.unsupported("this conversion is not known");
+  const bool plain = builder.operation.flags == 0 && builder.operation.mode == 0;
+  if (plain && to_bytes == ptx::size_of(to) && from_bytes == ptx::size_of(from)) {
+    builder.operation.run = quick_handler(to, from);
+  }
+  if (builder.operation.run != nullptr) return;
+  if (to == Type::kPred || from == Type::kPred || ptx::size_of(to) > 8 || ptx::size_of(from) > 8 || to == Type::kTf32 ||
+      from == Type::kTf32 || from == Type::kF16x2 || from == Type::kBf16x2) {
+    builder.unsupported("this conversion is not known");
+  }
+  builder.operation.count = static_cast<std::uint8_t>(to_bytes);
+  builder.operation.size = static_cast<std::uint8_t>(from_bytes);
+  builder.operation.immediate = static_cast<std::uint64_t>(to) | static_cast<std::uint64_t>(from) << 8;
+  builder.operation.run = cvt;
 }
 
 }  // namespace
