@@ -104,7 +104,7 @@ find_toolkit() {
     include=$root/include
     [[ -e $include/cuda.h && -e $include/nvrtc.h ]] || continue
     major=$(cuda_major "$include")
-    [[ -n $major ]] && ((major >= least)) || continue
+    if [[ -z $major ]] || ((major < least)); then continue; fi
     for library in "$root"/lib64/libnvrtc.so."$major" "$root"/lib/libnvrtc.so."$major" \
       "$root"/lib/"$(uname -m)"-linux-gnu/libnvrtc.so."$major"; do
       if [[ -e $library ]]; then

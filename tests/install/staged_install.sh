@@ -64,7 +64,7 @@ NoCudaLibraryIsNeededToLinkOrStart() {
   local file needed
   for file in "$LIBDIR/libflashmask.so" bin/flashmask; do
     needed=$(readelf -d "$STAGE/$file" | sed -n 's/.*(NEEDED).*\[\(.*\)\]/\1/p')
-    printf '%s needs: %s\n' "$file" "$(echo $needed)"
+    printf '%s needs: %s\n' "$file" "${needed//$'\n'/ }"
     if grep -E 'cuda|nvrtc|nvidia' <<<"$needed"; then fail "$file needs a CUDA library to start"; fi
   done
 }
