@@ -127,7 +127,6 @@ void branch(Warp& warp, std::uint32_t target) {
 }
 
 void exit_lanes(Warp& warp) {
-  complete_copies(warp, warp.mask, 0, true);
   warp.exited |= warp.mask;
   warp.active &= ~warp.mask;
   warp.interrupted = true;
@@ -140,6 +139,10 @@ void exit_lanes(Warp& warp) {
   if (!warp.done()) return;
   --cta.live_warps;
   warp.launch->roster_changed = true;
+  if (cta.live_warps == 0) {
+    // Copies that nobody waited for own their bytes until the last thread is gone.
+    for (Warp& each : cta.warps) complete_copies(each, kAllLanes, 0, true);
+  }
   for (std::uint32_t id = 0; id < cta.barriers.size(); ++id) {
     const Barrier& barrier = cta.barriers[id];
     if (barrier.arrived == 0 || !barrier.everybody) continue;
