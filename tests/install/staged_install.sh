@@ -44,19 +44,19 @@ TheCommandRunsFromAMovedTree() {
   rm -rf "$moved"
   cp -a "$STAGE" "$moved"
   "$moved/bin/flashmask" --version
-  ldd "$moved/bin/flashmask" | grep -F "$moved/" | grep -q libflashmask ||
-    fail "the command does not load the library beside it: $(ldd "$moved/bin/flashmask" | grep libflashmask)"
+  local library
+  library=$(ldd "$moved/bin/flashmask" | sed -n 's/.*libflashmask.*=> \([^ ]*\) .*/\1/p')
+  [[ $(readlink -f "$library") == $(readlink -f "$moved")/* ]] || fail "the command loads $library, not the library beside it"
 }
 
 OnlyItsOwnSymbolsAreVisible() {
-  local foreign
-  foreign=$(nm -D -C --defined-only "$STAGE/$LIBDIR/libflashmask.so" | cut -d ' ' -f 3- |
-    grep -v -E '^(flashmask::|fm_|(vtable|typeinfo|typeinfo name) for flashmask::)' || true)
+  local visible foreign name
+  visible=$(nm -D -C --defined-only "$STAGE/$LIBDIR/libflashmask.so" | cut -d ' ' -f 3-)
+  foreign=$(grep -v -E '^(flashmask::|fm_|(vtable|typeinfo|typeinfo name) for flashmask::)' <<<"$visible" || true)
   [[ -z $foreign ]] || fail "these symbols are not ours to show: $foreign"
-  local name
   for name in 'flashmask::Runtime::request(' 'flashmask::open_cuda_device(' 'flashmask::reference::attention(' \
     'flashmask::default_tile_config(' 'fm_runtime_request'; do
-    nm -D -C --defined-only "$STAGE/$LIBDIR/libflashmask.so" | grep -q -F "$name" || fail "$name is not visible"
+    grep -q -F "$name" <<<"$visible" || fail "$name is not visible"
   done
 }
 
