@@ -74,7 +74,7 @@ class RowStream {
 
  private:
   /// The largest power of two of rows, dividing the tile's, for which the CTA has a thread per chunk.
-  static constexpr int row_step() {
+  static __device__ constexpr int row_step() {
     int rows = 1;
     while (2 * rows * Tile::kChunks <= config::kThreads && Tile::kHeight % (2 * rows) == 0) rows *= 2;
     return rows;

@@ -2,7 +2,7 @@
 
 namespace flashmask {
 
-inline constexpr float kInfinity = __builtin_huge_valf();
+inline constexpr float kInfinity = __builtin_bit_cast(float, 0x7f800000);
 inline constexpr float kLn2 = 0.693147180559945309f;
 
 /// 2^x; exactly 0 for -infinity.
