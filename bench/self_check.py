@@ -1,0 +1,112 @@
+"""Proves the bindings of flashmask_c.py on the emulator: tiny problems against attention in plain Python."""
+
+import math
+import random
+import struct
+import tempfile
+
+import flashmask_c as fm
+
+
+def to_bf16(value):
+    """The nearest bf16, ties to even, as its 16 bits."""
+    bits = struct.unpack("<I", struct.pack("<f", value))[0]
+    return (bits + 0x7FFF + (bits >> 16 & 1)) >> 16 & 0xFFFF
+
+
+def from_bf16(bits):
+    return struct.unpack("<f", struct.pack("<I", bits << 16))[0]
+
+
+def attention(q, k, v, visible, scale):
+    """(out, lse) of one head; q, k, v are lists of rows of numbers."""
+    out, lse = [], []
+    for i, row in enumerate(q):
+        scores = {j: scale * sum(a * b for a, b in zip(row, key)) for j, key in enumerate(k) if visible(i, j)}
+        if not scores:
+            out.append([0.0] * len(v[0]))
+            lse.append(-math.inf)
+            continue
+        top = max(scores.values())
+        weights = {j: math.exp(s - top) for j, s in scores.items()}
+        total = sum(weights.values())
+        out.append([sum(w * v[j][d] for j, w in weights.items()) / total for d in range(len(v[0]))])
+        lse.append(top + math.log(total))
+    return out, lse
+
+
+def check_form(device, runtime, mask_form, visible, intervals=None, window=(-1, -1)):
+    seqlen_q, seqlen_k, head_dim, scale = 19, 23, 16, 0.3
+    rng = random.Random(mask_form)
+    def rows(count):
+        return [[to_bf16(rng.gauss(0, 1)) for _ in range(head_dim)] for _ in range(count)]
+    def pack(bits):
+        return struct.pack(f"<{len(bits) * head_dim}H", *[b for row in bits for b in row])
+    def numbers(bits):
+        return [[from_bf16(b) for b in row] for row in bits]
+    q, k, v = rows(seqlen_q), rows(seqlen_k), rows(seqlen_k)
+
+    addresses = [device.upload(pack(bits)) for bits in (q, k, v)]
+    out_bytes, lse_bytes = seqlen_q * head_dim * 2, seqlen_q * 4
+    addresses += [device.upload(b"\xff" * out_bytes), device.upload(b"\xff" * lse_bytes)]
+    args = runtime.forward_args()
+    args.batch = args.num_heads_q = args.num_heads_kv = 1
+    args.seqlen_q, args.seqlen_k, args.softmax_scale = seqlen_q, seqlen_k, scale
+    args.query = fm.Tensor.packed(addresses[0], seqlen_q, 1, head_dim)
+    args.key = fm.Tensor.packed(addresses[1], seqlen_k, 1, head_dim)
+    args.value = fm.Tensor.packed(addresses[2], seqlen_k, 1, head_dim)
+    args.output = fm.Tensor.packed(addresses[3], seqlen_q, 1, head_dim)
+    args.lse = addresses[4]
+    args.window_left, args.window_right = window
+    if intervals:
+        addresses.append(device.upload(struct.pack(f"<{len(intervals)}i", *intervals)))
+        args.startend_row_indices = addresses[-1]
+    kernel = runtime.request("bf16", head_dim, mask_form)
+    assert kernel.workspace_size(args) == 0
+    kernel.launch(args)
+
+    out = struct.unpack(f"<{seqlen_q * head_dim}H", device.download(addresses[3], out_bytes))
+    lse = struct.unpack(f"<{seqlen_q}f", device.download(addresses[4], lse_bytes))
+    expected_out, expected_lse = attention(numbers(q), numbers(k), numbers(v), visible, scale)
+    for i in range(seqlen_q):
+        assert lse[i] == expected_lse[i] or abs(lse[i] - expected_lse[i]) < 1e-4 * max(1, abs(expected_lse[i])), \
+            f"{mask_form}: lse[{i}] = {lse[i]}, expected {expected_lse[i]}"
+        for d in range(head_dim):
+            actual = from_bf16(out[i * head_dim + d])
+            assert abs(actual - expected_out[i][d]) < 0.03, \
+                f"{mask_form}: out[{i}][{d}] = {actual}, expected {expected_out[i][d]}"
+    try:
+        args.softmax_scale = -1
+        kernel.launch(args)
+        raise AssertionError("a negative scale was accepted")
+    except fm.Error as error:
+        assert error.status == "invalid argument" and "softmax_scale" in str(error), str(error)
+    for address in addresses:
+        device.free(address)
+
+
+def run(library_path, target):
+    library = fm.Library(library_path)
+    with tempfile.TemporaryDirectory() as cache:
+        device = fm.Device.emulator(library, target, seed=3)
+        runtime = fm.Runtime(library, device, cache)
+        offset = 23 - 19
+        check_form(device, runtime, "none", lambda i, j: True)
+        check_form(device, runtime, "causal", lambda i, j: j <= i + offset)
+        check_form(device, runtime, "window", lambda i, j: i + offset - 5 <= j <= i + offset + 2, window=(5, 2))
+        starts = [min(19, j // 2 + 4) for j in range(23)]
+        check_form(device, runtime, "c1", lambda i, j: j <= i + offset and i < starts[j], intervals=starts)
+        counters = runtime.counters()
+        assert (counters.requests, counters.compiles, counters.stores) == (4, 4, 4), \
+            f"{counters.requests} requests, {counters.compiles} compiles, {counters.stores} stores"
+        again = fm.Runtime(library, device, cache)
+        assert fm.ORIGINS[again.request("bf16", 16, "causal").info.origin] == "disk"
+        assert fm.ORIGINS[again.request("bf16", 16, "causal").info.origin] == "disk"
+        assert again.counters().memory_hits == 1 and again.counters().compiles == 0
+        try:
+            again.request("bf16", 100)
+            raise AssertionError("head_dim 100 was accepted")
+        except fm.Error as error:
+            assert "head_dim_qk = 100" in str(error), str(error)
+        print(f"self-check passed: flashmask {library.version} on the {device.info.name.decode()} "
+              f"({device.info.target.decode()}), 4 mask forms")
