@@ -28,13 +28,24 @@ function(flashmask_room name)
   endif()
 endfunction()
 
+# GoogleTest's headers, compiled once for all tests: more than a second less for each of their files.
+if(FLASHMASK_BUILD_TESTS)
+  file(CONFIGURE OUTPUT ${PROJECT_BINARY_DIR}/test_headers.cpp CONTENT "// GoogleTest, precompiled.\n")
+  add_library(flashmask_test_headers OBJECT ${PROJECT_BINARY_DIR}/test_headers.cpp)
+  target_link_libraries(flashmask_test_headers PRIVATE flashmask_options GTest::gmock)
+  # As the tests themselves are compiled: programs, and optimised less than what they test.
+  set_target_properties(flashmask_test_headers PROPERTIES POSITION_INDEPENDENT_CODE OFF)
+  target_compile_options(flashmask_test_headers PRIVATE -fPIE $<$<CONFIG:Release>:-O1>)
+  target_precompile_headers(flashmask_test_headers PRIVATE <gmock/gmock.h> <gtest/gtest.h>)
+endif()
+
 # flashmask_test(NAME SOURCES … USES …): one GoogleTest program, every test of it known to CTest.
 function(flashmask_test name)
   cmake_parse_arguments(TEST "" "" "SOURCES;USES;LABELS" ${ARGN})
   add_executable(${name} ${TEST_SOURCES})
   target_link_libraries(${name} PRIVATE flashmask_options ${TEST_USES} GTest::gmock GTest::gtest_main)
   target_include_directories(${name} PRIVATE ${PROJECT_SOURCE_DIR})
-  # What is tested is optimised; the tests themselves build twice as fast without.
   target_compile_options(${name} PRIVATE $<$<CONFIG:Release>:-O1>)
+  target_precompile_headers(${name} REUSE_FROM flashmask_test_headers)
   gtest_discover_tests(${name} DISCOVERY_MODE PRE_TEST PROPERTIES LABELS "${TEST_LABELS}" TIMEOUT 600)
 endfunction()
