@@ -287,7 +287,7 @@ const char* fm_last_hint(void) {
   return last_failure.hint.c_str();
 }
 
-const char* fm_status_name(fm_status status) {
+const char* fm_status_name(int status) {
   switch (status) {
     case FM_OK:
       return "ok";

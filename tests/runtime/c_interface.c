@@ -17,7 +17,7 @@
 int c_versions_and_names(void) {
   REQUIRE(strcmp(fm_version(), "") != 0);
   REQUIRE(strcmp(fm_status_name(FM_NOT_CACHED), "not cached") == 0);
-  REQUIRE(strcmp(fm_status_name((fm_status)77), "unknown status") == 0);
+  REQUIRE(strcmp(fm_status_name(77), "unknown status") == 0);
   return 0;
 }
 
@@ -45,7 +45,7 @@ int c_bad_input_is_a_status_and_a_text(const char* cache_directory) {
   policy.cache_directory = "relative";
   REQUIRE(fm_runtime_create(NULL, &policy, &runtime) == FM_INVALID_ARGUMENT);
   policy.cache_directory = cache_directory;
-  policy.log_level = (fm_log_level)9;
+  policy.log_level = 9;
   REQUIRE(fm_runtime_create(NULL, &policy, &runtime) == FM_INVALID_ARGUMENT);
   policy.log_level = FM_LOG_OFF;
   policy.no_jit = 1;
@@ -61,7 +61,7 @@ int c_bad_input_is_a_status_and_a_text(const char* cache_directory) {
   REQUIRE(fm_runtime_compile(runtime, &descriptor, NULL, &origin) == FM_INVALID_ARGUMENT);
   REQUIRE(strstr(fm_last_error(), "100") != NULL);
   fm_init_descriptor(&descriptor);
-  descriptor.mask_form = (fm_mask_form)12;
+  descriptor.mask_form = 12;
   REQUIRE(fm_runtime_compile(runtime, &descriptor, NULL, &origin) == FM_INVALID_ARGUMENT);
   REQUIRE(strstr(fm_last_error(), "mask_form = 12") != NULL);
 

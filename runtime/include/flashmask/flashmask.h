@@ -7,6 +7,8 @@
  *   know. fm_init_*() fill a struct with its size and defaults.
  * - Handles are counted by the library: a runtime keeps its device, a kernel keeps what it was loaded on. Any order of
  *   release is fine. A handle may be used from many threads; it must not be released while it is in use.
+ * - Choices that a caller makes are ints that hold an enumerator, so that any other value is an error and not
+ * undefined.
  * - No exception and no C++ type crosses this border. */
 #ifndef FLASHMASK_FLASHMASK_H
 #define FLASHMASK_FLASHMASK_H
@@ -69,7 +71,7 @@ FM_API const char* fm_last_error(void);
 /* What can be done about it; may be "". */
 FM_API const char* fm_last_hint(void);
 /* "invalid argument", "not found", …; never null. */
-FM_API const char* fm_status_name(fm_status status);
+FM_API const char* fm_status_name(int status);
 
 /* ---- Devices ------------------------------------------------------------------------------------------------------
  */
@@ -113,8 +115,8 @@ typedef struct fm_policy {
   const char* nvrtc_path;      /* null or "": looked for in the usual places */
   const char* toolchain;       /* null or "": any; "13"; "13.0.88" */
   int no_jit;                  /* not 0: never compile */
-  fm_log_level log_level;
-  fm_log_function log; /* null: standard error; called from any thread, one call at a time */
+  int log_level;               /* an fm_log_level */
+  fm_log_function log;         /* null: standard error; called from any thread, one call at a time */
   void* log_user;
 } fm_policy;
 
@@ -144,13 +146,13 @@ FM_API fm_status fm_runtime_get_counters(const fm_runtime* runtime, fm_counters*
 /* Everything that changes the code of a kernel. */
 typedef struct fm_descriptor {
   size_t struct_size;
-  fm_pass pass;
-  fm_dtype dtype;
+  int pass;        /* an fm_pass */
+  int dtype;       /* an fm_dtype */
   int head_dim_qk; /* a multiple of 8, 8 to 256 */
   int head_dim_v;
-  fm_mask_form mask_form;
-  fm_causal_alignment causal_alignment;
-  const char* target; /* "sm_90"; null: the target of the runtime's device */
+  int mask_form;        /* an fm_mask_form */
+  int causal_alignment; /* an fm_causal_alignment */
+  const char* target;   /* "sm_90"; null: the target of the runtime's device */
 } fm_descriptor;
 
 /* How a kernel cuts its work. */
