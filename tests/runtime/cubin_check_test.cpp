@@ -39,9 +39,12 @@ std::vector<std::byte> changed(std::vector<std::byte> cubin, Change&& change) {
 }
 
 TEST(CubinCheck, WhatNvrtcMakesIsFineForEveryTarget) {
+  const compile::NvrtcVersion nvrtc = compile::Nvrtc::open(Policy::from_environment()).version();
   for (const char* name : {"sm_80", "sm_86", "sm_89", "sm_90", "sm_90a", "sm_100", "sm_120"}) {
     const auto target = parse_target(name);
     if (!target) continue;  // not one of this library's targets
+    // NVRTC knows Blackwell since 12.8.
+    if (target->compute_capability >= 100 && nvrtc < compile::NvrtcVersion{12, 8}) continue;
     EXPECT_EQ(refuse_cubin(cubin_for(*target), *target, "kernel"), std::nullopt) << name;
   }
 }
@@ -52,8 +55,11 @@ TEST(CubinCheck, AnotherArchitectureIsRefused) {
 
 TEST(CubinCheck, TheArchitectureSpecificVariantIsToldApartByTheNote) {
   EXPECT_EQ(refuse_cubin(cubin_for({90, true}), {90, true}, "kernel"), std::nullopt);
-  EXPECT_THAT(refuse_cubin(cubin_for({90, true}), {90, false}, "kernel"), Optional(HasSubstr("sm_90a")));
-  EXPECT_THAT(refuse_cubin(cubin_for({90, false}), {90, true}, "kernel"), Optional(HasSubstr("sm_90a")));
+  EXPECT_EQ(refuse_cubin(cubin_for({90, false}), {90, false}, "kernel"), std::nullopt);
+  // ptxas writes the note since CUDA 13, with ABI 8; before, the two images cannot be told apart.
+  const bool noted = header_of(cubin_for({90, true})).e_ident[EI_ABIVERSION] >= 8;
+  EXPECT_EQ(refuse_cubin(cubin_for({90, true}), {90, false}, "kernel").has_value(), noted);
+  EXPECT_EQ(refuse_cubin(cubin_for({90, false}), {90, true}, "kernel").has_value(), noted);
 }
 
 TEST(CubinCheck, BothAbiVersionsAreReadAndOthersRefused) {
