@@ -40,12 +40,12 @@ struct ForwardLaunch {
   int num_heads_q = 0;  ///< a multiple of num_heads_kv
   int num_heads_kv = 0;
   int num_heads_mask = 1;  ///< 1, num_heads_kv or num_heads_q; only for forms with vectors
-  TensorView query;        ///< [batch, seqlen_q, num_heads_q, head_dim_qk]
-  TensorView key;          ///< [batch, seqlen_k, num_heads_kv, head_dim_qk]
-  TensorView value;        ///< [batch, seqlen_k, num_heads_kv, head_dim_v]
-  TensorView output;       ///< [batch, seqlen_q, num_heads_q, head_dim_v]; rows that see no key become 0
+  TensorView query{};      ///< [batch, seqlen_q, num_heads_q, head_dim_qk]
+  TensorView key{};        ///< [batch, seqlen_k, num_heads_kv, head_dim_qk]
+  TensorView value{};      ///< [batch, seqlen_k, num_heads_kv, head_dim_v]
+  TensorView output{};     ///< [batch, seqlen_q, num_heads_q, head_dim_v]; rows that see no key become 0
   DevicePointer lse = 0;   ///< float32 [batch, num_heads_q, seqlen_q], natural log, scale included; -inf for rows that
-                          ///< see no key; 0: not wanted
+                           ///< see no key; 0: not wanted
   DevicePointer startend_row_indices = 0;  ///< int32 [batch, num_heads_mask, seqlen_k, vectors_per_column], contiguous
   float softmax_scale = 0;                 ///< finite and > 0
   int window_left = -1;                    ///< keys to the left that a query sees; -1: all (kWindow only)
