@@ -69,10 +69,10 @@ ResourceEstimate estimate_resources(const KernelDescriptor& descriptor, const Ti
 }
 
 TileConfig default_tile_config(const KernelDescriptor& descriptor) {
-  // Best first, by measurement on an H100 (head dims 64 and 128) and by ptxas' spills. Four warps with 32 rows each read
-  // every K and V fragment for two row blocks, which halves the traffic of shared memory; from 128 output columns on their
-  // accumulators no longer fit the registers, and eight warps with 16 rows take over. Two CTAs on an SM hide each other's
-  // barriers; where they do not fit, one must do.
+  // Best first, by measurement on an H100 (head dims 64 and 128) and by ptxas' spills. Four warps with 32 rows each
+  // read every K and V fragment for two row blocks, which halves the traffic of shared memory; from 128 output columns
+  // on their accumulators no longer fit the registers, and eight warps with 16 rows take over. Two CTAs on an SM hide
+  // each other's barriers; where they do not fit, one must do.
   constexpr TileConfig kNarrow[] = {{128, 64, 4, 3, true}, {128, 64, 4, 2, true}, {64, 64, 4, 2}, {64, 32, 4, 2}};
   constexpr TileConfig kMiddle[] = {{128, 64, 4, 2}, {128, 48, 4, 2}, {128, 32, 4, 2}, {64, 64, 4, 2}, {64, 32, 4, 2}};
   constexpr TileConfig kWide[] = {{128, 64, 8, 2}, {64, 64, 4, 2}, {64, 32, 4, 2}, {64, 16, 4, 2}};

@@ -22,13 +22,13 @@ enum class DeviceKind { kCuda, kEmulator };
 
 struct DeviceProperties {
   DeviceKind kind = DeviceKind::kEmulator;
-  std::string name;            ///< "NVIDIA H200", "PTX emulator"
-  Target target;               ///< what kernels are generated for on this device
+  std::string name;  ///< "NVIDIA H200", "PTX emulator"
+  Target target;     ///< what kernels are generated for on this device
   int multiprocessors = 0;
   std::size_t shared_bytes_per_block = 0;  ///< with opt-in
   std::size_t memory_bytes = 0;
   std::size_t l2_bytes = 0;
-  std::string driver;          ///< driver version, e.g. "13.0"; empty on the emulator
+  std::string driver;  ///< driver version, e.g. "13.0"; empty on the emulator
 };
 
 struct LaunchGeometry {
@@ -90,8 +90,8 @@ class FLASHMASK_API Device {
 FLASHMASK_API std::shared_ptr<Device> open_cuda_device(int ordinal = 0);
 
 struct EmulatorOptions {
-  Target target{};             ///< architecture whose code is generated and whose PTX is executed
-  std::uint64_t seed = 0;      ///< interleaving of warps and landing of asynchronous copies
+  Target target{};         ///< architecture whose code is generated and whose PTX is executed
+  std::uint64_t seed = 0;  ///< interleaving of warps and landing of asynchronous copies
 };
 /// A device that executes PTX on the CPU: for machines without a GPU, and stricter than one.
 FLASHMASK_API std::shared_ptr<Device> open_emulated_device(const EmulatorOptions& options = {});

@@ -32,20 +32,20 @@ struct ForwardResult {
 };
 /// Attention in fp64 on `threads` threads (0: all cores).
 FLASHMASK_API ForwardResult attention(const ForwardProblem& problem, int threads = 0);
-/// Attention as a careful user would write it in fp32: softmax in fp32, P and the output rounded to the dtype. Its error
-/// against fp64 is the yardstick for a kernel.
+/// Attention as a careful user would write it in fp32: softmax in fp32, P and the output rounded to the dtype. Its
+/// error against fp64 is the yardstick for a kernel.
 FLASHMASK_API std::vector<float> naive_attention(const ForwardProblem& problem, int threads = 0);
 
 /// How far a kernel's result is from the reference, and how far it may be.
 struct Comparison {
-  double max_output_error = 0;     ///< max |out - ref|
-  double naive_output_error = 0;   ///< max |naive - ref|
-  double output_bound = 0;         ///< 2 * naive + one ulp of max |ref| in the dtype
-  double max_lse_error = 0;        ///< max |lse - ref| / max(1, |ref|) over rows that see a key
+  double max_output_error = 0;    ///< max |out - ref|
+  double naive_output_error = 0;  ///< max |naive - ref|
+  double output_bound = 0;        ///< 2 * naive + one ulp of max |ref| in the dtype
+  double max_lse_error = 0;       ///< max |lse - ref| / max(1, |ref|) over rows that see a key
   double lse_bound = 1e-4;
-  std::size_t nan_count = 0;       ///< NaNs in output or LSE
-  std::size_t dead_rows = 0;       ///< rows that see no key
-  std::size_t dead_rows_wrong = 0; ///< … whose output is not exactly 0 or whose LSE is not exactly -inf
+  std::size_t nan_count = 0;        ///< NaNs in output or LSE
+  std::size_t dead_rows = 0;        ///< rows that see no key
+  std::size_t dead_rows_wrong = 0;  ///< … whose output is not exactly 0 or whose LSE is not exactly -inf
   bool passed = false;
 };
 /// `output` [batch, seqlen_q, num_heads_q, head_dim_v] as bit patterns of the dtype; `lse` may be empty.
