@@ -52,8 +52,10 @@ cmake --preset "$preset" -B "$build" -G "$generator"
 cmake --build "$build" --parallel "${FLASHMASK_BUILD_JOBS:-$(nproc)}"
 took build
 
+# Cheap, and only where the tool is; a file out of shape is an error in CI alone.
 if command -v clang-format-19 >/dev/null && git rev-parse --git-dir >/dev/null 2>&1; then
-  git ls-files -z -- '*.h' '*.cpp' '*.c' '*.cu' '*.cuh' | xargs -0 -r clang-format-19 --dry-run --Werror
+  git ls-files -z -- '*.h' '*.cpp' '*.c' '*.cu' '*.cuh' | xargs -0 -r clang-format-19 --dry-run --Werror ||
+    [[ ${CI-} != true ]]
   took 'format check'
 fi
 
