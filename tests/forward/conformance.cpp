@@ -59,17 +59,18 @@ struct Difference {
 Difference difference(const LaunchResult& actual, const LaunchResult& golden, DataType dtype) {
   Difference result;
   std::size_t equal = 0;
-  const auto farther = [](double& largest, double a, double b) {
-    const double distance = a == b ? 0 : std::fabs(a - b);
-    if (!(distance <= largest)) largest = std::isnan(distance) ? HUGE_VAL : distance;
+  // Equal infinities are no distance; a NaN, or an infinity on one side, is an infinite one.
+  const auto farther = [](double& largest, double a, double b, double scale) {
+    const double distance = a == b ? 0 : std::fabs(a - b) / scale;
+    largest = std::isfinite(distance) ? std::max(largest, distance) : HUGE_VAL;
   };
   for (std::size_t n = 0; n < actual.output.size(); ++n) {
     equal += actual.output[n] == golden.output[n];
-    farther(result.output, reference::to_float(actual.output[n], dtype), reference::to_float(golden.output[n], dtype));
+    farther(result.output, reference::to_float(actual.output[n], dtype), reference::to_float(golden.output[n], dtype),
+            1);
   }
   for (std::size_t n = 0; n < actual.lse.size(); ++n) {
-    farther(result.lse, actual.lse[n] / std::max(1.0f, std::fabs(golden.lse[n])),
-            golden.lse[n] / std::max(1.0f, std::fabs(golden.lse[n])));
+    farther(result.lse, actual.lse[n], golden.lse[n], std::max(1.0f, std::fabs(golden.lse[n])));
   }
   result.equal = static_cast<double>(equal) / static_cast<double>(actual.output.size());
   return result;

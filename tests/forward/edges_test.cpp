@@ -10,7 +10,7 @@
 namespace flashmask::forward_tests {
 namespace {
 
-class ForwardEdges : public testing::TestWithParam<MaskForm> {};
+class ForwardEdges : public testing::TestWithParam<const char*> {};
 
 TEST_P(ForwardEdges, EveryLengthAroundATileIsWithinTheBound) {
   // Small tiles, so that many edges cost little; what happens at an edge does not depend on the size.
@@ -18,7 +18,7 @@ TEST_P(ForwardEdges, EveryLengthAroundATileIsWithinTheBound) {
   const Target target = tested_runtime().device()->properties().target;
   int turn = 0;
   for (const KernelDescriptor& descriptor : all_forms(DataType::kBfloat16, 32, 32, target)) {
-    if (descriptor.mask_form != GetParam()) continue;
+    if (to_string(descriptor.mask_form) != GetParam()) continue;
     for (int seqlen_q : lengths_around(kSmall.tile_q)) {
       for (int seqlen_k : lengths_around(kSmall.tile_k)) {
         ++turn;
@@ -37,10 +37,8 @@ TEST_P(ForwardEdges, EveryLengthAroundATileIsWithinTheBound) {
   }
 }
 
-INSTANTIATE_TEST_SUITE_P(Form, ForwardEdges,
-                         testing::Values(MaskForm::kNone, MaskForm::kCausal, MaskForm::kWindow, MaskForm::kC1,
-                                         MaskForm::kC2, MaskForm::kF2, MaskForm::kF4),
-                         [](const auto& test) { return std::string(to_string(test.param)); });
+INSTANTIATE_TEST_SUITE_P(Form, ForwardEdges, testing::Values("none", "causal", "window", "c1", "c2", "f2", "f4"),
+                         [](const auto& test) { return std::string(test.param); });
 
 TEST(ForwardConfigs, EveryShapeOfConfigurationIsWithinTheBound) {
   Runtime& runtime = tested_runtime();

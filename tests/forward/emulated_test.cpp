@@ -5,6 +5,7 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
+#include <ostream>
 
 #include "tests/forward/launch.h"
 #include "tests/forward/problems.h"
@@ -63,6 +64,9 @@ struct Gate {
   DataType dtype;
   const char* target;
 };
+void PrintTo(const Gate& gate, std::ostream* stream) {
+  *stream << to_string(gate.dtype) << " " << gate.head_dim << " " << gate.target;
+}
 
 class EmulatedGates : public testing::TestWithParam<Gate> {
  protected:

@@ -5,6 +5,7 @@
 #include <gtest/gtest.h>
 
 #include <array>
+#include <ostream>
 
 #include "tests/forward/launch.h"
 #include "tests/forward/problems.h"
@@ -18,6 +19,9 @@ struct Column {
   int head_dim_qk;
   int head_dim_v;
 };
+void PrintTo(const Column& column, std::ostream* stream) {
+  *stream << to_string(column.dtype) << " " << column.head_dim_qk << "/" << column.head_dim_v;
+}
 
 struct HeadCounts {
   int q, kv, mask;
