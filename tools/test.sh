@@ -59,8 +59,8 @@ if command -v clang-format-19 >/dev/null && git rev-parse --git-dir >/dev/null 2
   took 'format check'
 fi
 
-# A sanitizer's report must fail the test that caused it. NVRTC leaks a little at exit and is not ours to mend.
-export ASAN_OPTIONS=${ASAN_OPTIONS-detect_leaks=0:strict_string_checks=1:detect_stack_use_after_return=1}
+# More than a sanitizer looks for by itself.
+export ASAN_OPTIONS=${ASAN_OPTIONS-strict_string_checks=1:detect_stack_use_after_return=1}
 export UBSAN_OPTIONS=${UBSAN_OPTIONS-print_stacktrace=1}
 
 # The time of the whole run is told before CTest's closing lines, which stay the last ones.
