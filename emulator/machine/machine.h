@@ -28,7 +28,7 @@ class Fault : public std::runtime_error {
     kPending,        ///< an access to bytes that an asynchronous copy still owns
     kTrap,           ///< the kernel executed trap
   };
-  Fault(Kind kind, std::string report) : std::runtime_error(std::move(report)), kind_(kind) {}
+  Fault(Kind kind, const std::string& report) : std::runtime_error(report), kind_(kind) {}
   Kind kind() const { return kind_; }
 
  private:

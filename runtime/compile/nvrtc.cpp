@@ -119,13 +119,13 @@ Nvrtc Nvrtc::open(const Policy& policy) {
                                     kOldest.major, kOldest.minor));
       continue;
     }
-    std::string path = SharedLibrary::path_of(reinterpret_cast<const void*>(functions->version));
+    const std::string path = SharedLibrary::path_of(reinterpret_cast<const void*>(functions->version));
     // NVRTC keeps threads and caches of its own: closing it while the process lives gains nothing and has crashed
     // others.
     library->keep_loaded();
     Nvrtc nvrtc(std::move(*library), std::move(functions));
     nvrtc.version_ = version;
-    nvrtc.path_ = path.empty() ? candidate.name : std::move(path);
+    nvrtc.path_ = path.empty() ? candidate.name : path;
     nvrtc.origin_ = candidate.origin;
     return nvrtc;
   }

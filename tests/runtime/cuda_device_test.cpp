@@ -114,10 +114,12 @@ TEST_F(CudaDeviceTest, MemoryGoesThereAndBack) {
     device->fill(buffer.get(), 7, 8, nullptr);
     device->copy_to_host(std::as_writable_bytes(std::span(&received, 1)), buffer.get(), nullptr);
     EXPECT_EQ(received, 0x0707070707070707u);
-    EXPECT_NE(device->allocate(0), 0u);
+    const DevicePointer empty = device->allocate(0);
+    EXPECT_NE(empty, 0u);
     EXPECT_EQ(fake_->allocations_alive, 2);
+    device->release(empty);
   }
-  EXPECT_EQ(fake_->allocations_alive, 1);
+  EXPECT_EQ(fake_->allocations_alive, 0);
   EXPECT_EQ(fake_->calls_without_context, 0);
 }
 
@@ -205,11 +207,11 @@ TEST_F(CudaDeviceTest, AFailureNamesWhatWasDoneTheCallAndTheCode) {
   EXPECT_THAT(error.hint(), HasSubstr("memory"));
   EXPECT_EQ(get_context_(), nullptr);
   fake_->failing = "cuLaunchKernel";
-  fake_->failure = static_cast<CUresult>(9999);
+  fake_->failure = static_cast<CUresult>(1000);
   const auto kernel = device->load(image(), "entry", 0);
   const std::byte parameter[64] = {};
   EXPECT_THAT(error_of([&] { device->launch(*kernel, {}, parameter, nullptr); }).what(),
-              AllOf(HasSubstr("cuLaunchKernel"), HasSubstr("code 9999")));
+              AllOf(HasSubstr("cuLaunchKernel"), HasSubstr("code 1000")));
 }
 
 TEST_F(CudaDeviceTest, AKernelThatCannotBeLoadedWhollyIsUnloaded) {
