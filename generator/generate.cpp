@@ -43,12 +43,19 @@ std::string_view column_mask_template(MaskForm form) {
   }
 }
 
+/// Which key tiles a query tile visits: by closed form, or by the plan of the mask.
+std::string_view walk_template(MaskForm form) {
+  return vectors_per_column(form) > 0 ? "walk/tiles_listed.cuh" : "walk/tiles_closed.cuh";
+}
+
 /// The templates of a forward kernel, each after those that it uses.
 std::vector<std::string_view> forward_templates(const KernelDescriptor& descriptor) {
-  return {"forward_arguments.cuh",
+  return {"mask_plan_types.cuh",
+          "forward_arguments.cuh",
           "primitives/math.cuh",
           "primitives/mma.cuh",
           "primitives/shared_memory.cuh",
+          "primitives/global_memory.cuh",
           "primitives/async_copy.cuh",
           "primitives/thread.cuh",
           "shared_tile.cuh",
@@ -56,6 +63,8 @@ std::vector<std::string_view> forward_templates(const KernelDescriptor& descript
           "mask/key_range.cuh",
           row_mask_template(descriptor.mask_form),
           column_mask_template(descriptor.mask_form),
+          "walk/visited_tile.cuh",
+          walk_template(descriptor.mask_form),
           "forward_sm80.cuh"};
 }
 

@@ -1,5 +1,7 @@
 #pragma once
 
+#include "mask_plan_types.cuh"
+
 namespace flashmask {
 
 /// Strides of a [batch, seqlen, heads, head_dim] tensor in elements; rows of head_dim elements are contiguous.
@@ -18,6 +20,9 @@ struct ForwardArguments {
   void* output;              // [batch, seqlen_q, num_heads_q, head_dim_v]
   float* lse;                // [batch, num_heads_q, seqlen_q], natural log; null: not wanted
   const int* row_intervals;  // startend_row_indices [batch, num_heads_mask, seqlen_k, vectors], contiguous
+  // The plan of the mask for this kernel's tiles; null: every tile that the diagonal leaves is visited.
+  const mask_plan::Work* plan_work;         // [batch, num_heads_mask, row tiles], longest first
+  const mask_plan::TileWord* plan_classes;  // [batch, num_heads_mask, row tiles, ceil(key tiles / 32)]
   RowStrides query_strides;
   RowStrides key_strides;
   RowStrides value_strides;

@@ -7,6 +7,7 @@
 #include "online_softmax.cuh"
 #include "primitives/thread.cuh"
 #include "shared_tile.cuh"
+#include "walk/tiles_closed.cuh"
 
 namespace flashmask {
 
@@ -30,7 +31,7 @@ using Scores = AccumulatorTile<kRowBlocks, kKeyBlocks>;
 using Output = AccumulatorTile<kRowBlocks, kValueBlocks>;
 
 /// Shared memory: the query tile (later the output tile), the slots of the ring, the mask bounds of the key tiles in
-/// it.
+/// it, the list of tiles to visit.
 struct Layout {
   static constexpr int kQuery = 0;
   static constexpr int kQueryBytes = QueryTile::kBytes > OutputTile::kBytes ? QueryTile::kBytes : OutputTile::kBytes;
@@ -39,7 +40,8 @@ struct Layout {
   static constexpr int kBounds = kRing + config::kStages * kSlotBytes;
   static constexpr int kBoundsBytes = config::kTileK * kVectors * 4;
   static constexpr int kBoundsSlots = (config::kStages + 1) / 2;
-  static constexpr int kBytes = kBounds + kBoundsSlots * kBoundsBytes;
+  static constexpr int kWalk = kBounds + kBoundsSlots * kBoundsBytes;
+  static constexpr int kBytes = kWalk + TileWalk::kSharedBytes;
 };
 static_assert(Layout::kBytes == config::kSharedBytes, "the generator's resource model must know this layout");
 
@@ -49,82 +51,84 @@ struct WorkItem {
   int head;
   int first_row;  // of the query tile
 
-  /// The last rows of a causal mask see the most keys: they start first.
-  static __device__ __forceinline__ WorkItem of_this_cta() {
-    const unsigned x = read_block_x();
-    const unsigned query_tile = RowMask::kHasLast ? gridDim.x - 1 - x : x;
+  static __device__ __forceinline__ WorkItem of_this_cta(const ForwardArguments& arguments) {
     return {static_cast<int>(read_block_z()), static_cast<int>(read_block_y()),
-            static_cast<int>(query_tile * config::kTileQ)};
+            TileWalk::query_tile(arguments) * config::kTileQ};
   }
   static __device__ __forceinline__ int first_row_of_warp() { return threadIdx.x / 32 * (16 * kRowBlocks); }
 };
 
-/// The ring of K and V tiles. Element 2 i is key tile i (with its mask bounds), element 2 i + 1 is value tile i.
+/// The ring of K and V tiles. Element 2 i is the key tile of position i of the walk (with its mask bounds, if elements
+/// have to be tested), element 2 i + 1 its value tile; element e lies in slot e % kStages.
 struct KeyValueRing {
   unsigned shared;
-  int tile_end;
+  TileWalk walk;
   RowStream<KeyTile, config::kHeadDimQk> keys;
   RowStream<ValueTile, config::kHeadDimV> values;
-  const int* bounds;  // of column 0, kVectors per column
-  int seqlen_k;
-  int front = 0;  // slot that the next product reads
+  const ForwardArguments& arguments;
 
   /// Starts the copies that are under way before the first product.
-  __device__ __forceinline__ void fill(int first_tile) {
+  __device__ __forceinline__ void fill() const {
+    request<true>(0);
 #pragma unroll
-    for (int element = 0; element < config::kStages - 1; ++element) {
+    for (int element = 1; element < config::kStages - 1; ++element) {
       if (element % 2 == 0) {
-        request<true>(first_tile + element / 2, element);
+        request<true>(element / 2);
       } else {
-        request<false>(first_tile + element / 2, element);
+        request<false>(element / 2);
       }
     }
   }
 
-  /// Waits for the next element, of this tile, lets every warp see it and fills the slot of the element before it: all
-  /// warps are done with that one. Returns the element's address.
+  /// Waits for the key (or value) tile of this position, lets every warp see it and fills the slot of the element
+  /// before it: all warps are done with that one. Returns the tile's address.
   template <bool kIsKey>
-  __device__ __forceinline__ unsigned acquire(int tile) {
+  __device__ __forceinline__ unsigned acquire(int position) const {
     wait_copies<config::kStages - 2>();
     __syncthreads();
     constexpr int kAhead = (kIsKey ? 0 : 1) + config::kStages - 1;
-    request<kAhead % 2 == 0>(tile + kAhead / 2, front == 0 ? config::kStages - 1 : front - 1);
-    const unsigned address = slot_address(front);
-    front = front + 1 == config::kStages ? 0 : front + 1;
-    return address;
+    request<kAhead % 2 == 0>(position + kAhead / 2);
+    return slot_address<kIsKey>(position);
   }
 
-  __device__ __forceinline__ unsigned bounds_address(int tile) const {
-    return shared + Layout::kBounds + tile % Layout::kBoundsSlots * Layout::kBoundsBytes;
+  __device__ __forceinline__ unsigned bounds_address(int position) const {
+    return shared + Layout::kBounds + position % Layout::kBoundsSlots * Layout::kBoundsBytes;
   }
 
  private:
-  /// Copies an element of this tile into a slot. Past the end only the (empty) group is committed, so that the number
-  /// of groups tells which element has landed.
+  /// Copies an element of this position. Past the end only the (empty) group is committed, so that the number of groups
+  /// tells which element has landed.
   template <bool kIsKey>
-  __device__ __forceinline__ void request(int tile, int slot) {
-    if (tile < tile_end) {
-      const int first_key = tile * config::kTileK;
+  __device__ __forceinline__ void request(int position) const {
+    if (position < walk.count()) {
+      const VisitedTile tile = walk.at(position);
+      const int first_key = tile.number * config::kTileK;
+      const unsigned destination = slot_address<kIsKey>(position);
       if constexpr (kIsKey) {
-        keys.copy_next(KeyTile{slot_address(slot)}, seqlen_k - first_key);
-        if constexpr (kVectors > 0) request_bounds<kVectors * 4>(first_key, bounds_address(tile));
+        keys.copy(KeyTile{destination}, tile.number, arguments.seqlen_k - first_key);
+        if constexpr (kVectors > 0)
+          if (tile.is_partial) request_bounds<kVectors * 4>(first_key, bounds_address(position));
       } else {
-        values.copy_next(ValueTile{slot_address(slot)}, seqlen_k - first_key);
+        values.copy(ValueTile{destination}, tile.number, arguments.seqlen_k - first_key);
       }
     }
     commit_copies();
   }
 
   template <int kColumnBytes>
-  __device__ __forceinline__ void request_bounds(int first_key, unsigned destination) {
+  __device__ __forceinline__ void request_bounds(int first_key, unsigned destination) const {
+    // Found anew for each partial tile: two registers less in the loop.
+    const int* source =
+        arguments.row_intervals + (mask_head(arguments) * arguments.seqlen_k + first_key) * kVectors;
 #pragma unroll
     for (int column = threadIdx.x; column < config::kTileK; column += config::kThreads)
-      copy_small_async<kColumnBytes>(destination + column * kColumnBytes,
-                                     bounds + (first_key + static_cast<long long>(column)) * kVectors,
-                                     first_key + column < seqlen_k ? kColumnBytes : 0);
+      copy_small_async<kColumnBytes>(destination + column * kColumnBytes, source + column * kVectors,
+                                     first_key + column < arguments.seqlen_k ? kColumnBytes : 0);
   }
 
-  __device__ __forceinline__ unsigned slot_address(int slot) const {
+  template <bool kIsKey>
+  __device__ __forceinline__ unsigned slot_address(int position) const {
+    const unsigned slot = (2u * position + (kIsKey ? 0 : 1)) % config::kStages;
     return shared + Layout::kRing + slot * Layout::kSlotBytes;
   }
 };
@@ -226,8 +230,16 @@ struct Mask {
   RowMask row_mask;
   int first_warp_row;
 
+  /// Sets the masked scores to -infinity.
+  __device__ __forceinline__ void apply(Scores& scores, int first_key, unsigned bounds) const {
+    if (!hides_some(first_key, bounds)) return;
+    hide_by_row(scores, first_key + lane_column());
+    if constexpr (kVectors > 0) hide_by_column(scores, bounds + lane_column() * kVectors * 4);
+  }
+
+ private:
   /// Whether some element of the key tile may be masked for some row of the warp; the same answer in all its lanes.
-  __device__ __forceinline__ bool tests(int first_key, unsigned bounds) const {
+  __device__ __forceinline__ bool hides_some(int first_key, unsigned bounds) const {
     const int last_warp_row = first_warp_row + 16 * kRowBlocks - 1;
     // Both ends of a row's keys grow with the row.
     bool hides = first_key < row_mask.keys_of_row(last_warp_row).first ||
@@ -244,13 +256,6 @@ struct Mask {
     return hides;
   }
 
-  /// Sets the masked scores to -infinity.
-  __device__ __forceinline__ void apply(Scores& scores, int first_key, unsigned bounds) const {
-    hide_by_row(scores, first_key + lane_column());
-    if constexpr (kVectors > 0) hide_by_column(scores, bounds + lane_column() * kVectors * 4);
-  }
-
- private:
   static __device__ __forceinline__ int lane_column() { return threadIdx.x % 4 * 2; }
   __device__ __forceinline__ int lane_row() const { return first_warp_row + static_cast<int>(threadIdx.x % 32 / 4); }
 
@@ -289,10 +294,33 @@ struct Mask {
   }
 };
 
+/// One step of the main loop.
+struct Step {
+  const ForwardArguments& arguments;
+  const KeyValueRing& ring;
+  const Query& query;
+  const Mask& mask;
+
+  /// Attends to the keys and values at a position of the walk. Full tiles pass by the mask with one branch; a loop of
+  /// their own would double the code and, at head dim 128, make ptxas spill.
+  __device__ __forceinline__ void attend(int position, OnlineSoftmax<kRowBlocks>& softmax, Output& output) const {
+    ring.walk.look_ahead(arguments, mask.row_mask, position);
+    const KeyTile key_tile{ring.acquire<true>(position)};
+    Scores scores;
+    multiply_transposed(scores, query, key_tile);
+    if (const VisitedTile tile = ring.walk.at(position); tile.is_partial)
+      mask.apply(scores, tile.number * config::kTileK, ring.bounds_address(position));
+    softmax.absorb(scores, output);
+    const Probabilities probabilities(scores);
+    const ValueTile value_tile{ring.acquire<false>(position)};
+    multiply_accumulate(output, probabilities, value_tile);
+  }
+};
+
 /// Divides by the row sums, writes LSE and, by way of shared memory, whole rows of the output.
 __device__ __forceinline__ void write_results(const ForwardArguments& arguments, const Output& output,
                                               const OnlineSoftmax<kRowBlocks>& softmax, OutputTile tile) {
-  const auto [batch, head, first_tile_row] = WorkItem::of_this_cta();
+  const auto [batch, head, first_tile_row] = WorkItem::of_this_cta(arguments);
   const int lane = threadIdx.x % 32;
   const int warp_row = WorkItem::first_row_of_warp();
   const int rows = arguments.seqlen_q - first_tile_row;
@@ -337,34 +365,26 @@ __device__ __forceinline__ void write_results(const ForwardArguments& arguments,
 
 __device__ __forceinline__ void forward_attention(const ForwardArguments& arguments) {
   using namespace forward;
-  const auto [batch, head, first_tile_row] = WorkItem::of_this_cta();
+  const auto [batch, head, first_tile_row] = WorkItem::of_this_cta(arguments);
   const int head_kv = head / (arguments.num_heads_q / arguments.num_heads_kv);
   const int last_tile_row = min(first_tile_row + config::kTileQ, arguments.seqlen_q) - 1;
   const int warp_row = WorkItem::first_row_of_warp();
 
   const RowMask row_mask(arguments);
-  const int first_tile = row_mask.keys_of_row(first_tile_row).first / config::kTileK;
-  const int tile_end = (row_mask.keys_of_row(last_tile_row).last + config::kTileK) / config::kTileK;
   const Mask mask{row_mask, first_tile_row + warp_row};
 
   const unsigned shared = dynamic_shared_memory();
   const auto rows_of = [batch = batch](const void* data, const RowStrides& strides, int of_head, long long row) {
     return static_cast<const char*>(data) + 2 * (batch * strides.batch + of_head * strides.head + row * strides.seqlen);
   };
-  const int* bounds = nullptr;
-  if constexpr (kVectors > 0) {
-    const long long head_mask = head / (arguments.num_heads_q / arguments.num_heads_mask);
-    bounds = arguments.row_intervals +
-             ((batch * static_cast<long long>(arguments.num_heads_mask) + head_mask) * arguments.seqlen_k) * kVectors;
-  }
-  const int first_key = first_tile * config::kTileK;
-  KeyValueRing ring{
+  const TileWalk walk(arguments, row_mask, first_tile_row, last_tile_row, shared + Layout::kWalk);
+  if constexpr (TileWalk::kSharedBytes > 0) __syncthreads();
+  const KeyValueRing ring{
       shared,
-      tile_end,
-      {rows_of(arguments.key, arguments.key_strides, head_kv, first_key), arguments.key_strides.seqlen},
-      {rows_of(arguments.value, arguments.value_strides, head_kv, first_key), arguments.value_strides.seqlen},
-      bounds,
-      arguments.seqlen_k};
+      walk,
+      {rows_of(arguments.key, arguments.key_strides, head_kv, 0), arguments.key_strides.seqlen},
+      {rows_of(arguments.value, arguments.value_strides, head_kv, 0), arguments.value_strides.seqlen},
+      arguments};
 
   Output output;
   output.clear();
@@ -373,8 +393,8 @@ __device__ __forceinline__ void forward_attention(const ForwardArguments& argume
   // The query tile lands with the first key tile's group.
   RowStream<QueryTile, config::kHeadDimQk>(rows_of(arguments.query, arguments.query_strides, head, first_tile_row),
                                            arguments.query_strides.seqlen)
-      .copy_next(QueryTile{shared + Layout::kQuery}, arguments.seqlen_q - first_tile_row);
-  ring.fill(first_tile);
+      .copy(QueryTile{shared + Layout::kQuery}, 0, arguments.seqlen_q - first_tile_row);
+  ring.fill();
   Query query(shared, warp_row);
   if constexpr (config::kQueryInRegisters) {
     wait_copies<config::kStages - 2>();
@@ -382,18 +402,9 @@ __device__ __forceinline__ void forward_attention(const ForwardArguments& argume
     query.hold();
   }
 
+  const Step step{arguments, ring, query, mask};
 #pragma unroll 1
-  for (int tile = first_tile; tile < tile_end; ++tile) {
-    const int first_key = tile * config::kTileK;
-    const KeyTile key_tile{ring.acquire<true>(tile)};
-    Scores scores;
-    multiply_transposed(scores, query, key_tile);
-    if (mask.tests(first_key, ring.bounds_address(tile))) mask.apply(scores, first_key, ring.bounds_address(tile));
-    softmax.absorb(scores, output);
-    const Probabilities probabilities(scores);
-    const ValueTile value_tile{ring.acquire<false>(tile)};
-    multiply_accumulate(output, probabilities, value_tile);
-  }
+  for (int position = 0; position < walk.count(); ++position) step.attend(position, softmax, output);
   wait_copies<0>();  // rows that see no key leave the query tile's copy behind
 
   write_results(arguments, output, softmax, OutputTile{shared + Layout::kQuery});

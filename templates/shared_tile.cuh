@@ -48,27 +48,28 @@ class MatrixCursor {
   unsigned address_;
 };
 
-/// One thread's part in copying consecutive tiles of rows from global to shared memory: one chunk of every kRowStep-th
-/// row. The pointer walks from tile to tile, so the loop keeps one address and one step instead of one per copy.
+/// One thread's part in copying tiles of rows from global to shared memory: one chunk of every kRowStep-th row. A tile
+/// is found from the thread's first chunk and the step between its copies, so the loop keeps these two alone.
 template <class Tile, int kWidth>
 class RowStream {
  public:
-  /// `base` is the first row of the first tile; `stride` counts elements from row to row.
+  /// `base` is the first row of tile 0; `stride` counts elements from row to row.
   __device__ __forceinline__ RowStream(const void* base, long long stride)
-      : step_(2 * stride * kRowStep), next_(static_cast<const char*>(base) + 2 * (row() * stride) + chunk() * 16) {}
+      : step_(2 * stride * kRowStep), first_(static_cast<const char*>(base) + 2 * (row() * stride) + chunk() * 16) {}
 
-  /// Starts the copy of the next Tile::kHeight rows, by all threads of the CTA together; the caller commits the group.
-  /// Rows from `rows` on and columns from kWidth on become zeros.
-  __device__ __forceinline__ void copy_next(Tile tile, int rows) {
+  /// Starts the copy of tile `index`, Tile::kHeight rows, by all threads of the CTA together; the caller commits the
+  /// group. Rows from `rows` on and columns from kWidth on become zeros.
+  __device__ __forceinline__ void copy(Tile tile, int index, int rows) const {
     if (kRowStep * Tile::kChunks < config::kThreads && threadIdx.x >= kRowStep * Tile::kChunks) return;
     const int rows_of_thread = chunk() * 8 < kWidth ? rows - row() : 0;
     const unsigned destination = tile.address(row(), chunk());
+    const char* source = first_ + index * (step_ * (Tile::kHeight / kRowStep));
 #pragma unroll
     for (int first = 0; first < Tile::kHeight; first += kRowStep) {
       // Steps are powers of two: the swizzle of row first + row() is that of the one flipped by that of the other.
-      copy_16_async((destination ^ (Tile::swizzle(first) * 16)) + first * Tile::kChunks * 16, next_,
+      copy_16_async((destination ^ (Tile::swizzle(first) * 16)) + first * Tile::kChunks * 16, source,
                     first < rows_of_thread ? 16 : 0);
-      next_ += step_;
+      source += step_;
     }
   }
 
@@ -84,7 +85,7 @@ class RowStream {
   static __device__ __forceinline__ int chunk() { return threadIdx.x % Tile::kChunks; }
 
   long long step_;  // bytes from one copy to the next
-  const char* next_;
+  const char* first_;
 };
 
 }  // namespace flashmask

@@ -1,0 +1,11 @@
+#pragma once
+
+namespace flashmask {
+
+/// A key tile on the way of a query tile.
+struct VisitedTile {
+  int number;
+  bool is_partial;  // elements of it have to be tested
+};
+
+}  // namespace flashmask
