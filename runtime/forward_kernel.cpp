@@ -40,7 +40,10 @@ ForwardKernel::ForwardKernel(std::shared_ptr<Device> device, const generator::Ke
       shared_bytes_(static_cast<std::uint32_t>(source.shared_bytes)),
       loaded_(device_->load(stored.image, source.entry, shared_bytes_)) {}
 
-ForwardArguments forward_arguments(const KernelDescriptor& descriptor, const ForwardLaunch& launch) {
+ForwardArguments forward_arguments(const KernelDescriptor& descriptor, const TileConfig& config,
+                                   const ForwardLaunch& launch) {
+  const int row_tiles = (launch.seqlen_q + config.tile_q - 1) / config.tile_q;
+  const int key_tiles = (launch.seqlen_k + config.tile_k - 1) / config.tile_k;
   const bool has_vectors = vectors_per_column(descriptor.mask_form) > 0;
   return {
       .query = pointer<const void>(launch.query.data),
@@ -49,6 +52,8 @@ ForwardArguments forward_arguments(const KernelDescriptor& descriptor, const For
       .output = pointer<void>(launch.output.data),
       .lse = pointer<float>(launch.lse),
       .row_intervals = pointer<const int>(launch.startend_row_indices),
+      .plan_work = nullptr,
+      .plan_classes = nullptr,
       .query_strides = strides_of(launch.query),
       .key_strides = strides_of(launch.key),
       .value_strides = strides_of(launch.value),
@@ -59,6 +64,10 @@ ForwardArguments forward_arguments(const KernelDescriptor& descriptor, const For
       .num_heads_q = launch.num_heads_q,
       .num_heads_kv = launch.num_heads_kv,
       .num_heads_mask = has_vectors ? launch.num_heads_mask : 1,
+      .heads_per_mask_head = has_vectors ? launch.num_heads_q / launch.num_heads_mask : launch.num_heads_q,
+      .row_tiles = row_tiles,
+      .class_words = (key_tiles + 31) / 32,
+      .cut_key_tile = launch.seqlen_k % config.tile_k == 0 ? -1 : key_tiles - 1,
       .window_left = bounded(launch.window_left, launch),
       .window_right = bounded(launch.window_right, launch),
       .softmax_scale_log2 = launch.softmax_scale * std::numbers::log2e_v<float>,
@@ -72,7 +81,7 @@ void ForwardKernel::launch(const ForwardLaunch& launch, Stream stream, DevicePoi
         ErrorCode::kInvalidArgument,
         fmt::format("the launch of \"{}\" breaks {}:\n  {}", to_string(descriptor_),
                     rules.size() == 1 ? "a rule" : fmt::format("{} rules", rules.size()), fmt::join(rules, "\n  ")));
-  const ForwardArguments arguments = forward_arguments(descriptor_, launch);
+  const ForwardArguments arguments = forward_arguments(descriptor_, config_, launch);
   const auto tile_q = static_cast<std::uint32_t>(config_.tile_q);
   const LaunchGeometry geometry{
       .grid = {(static_cast<std::uint32_t>(launch.seqlen_q) + tile_q - 1) / tile_q,

@@ -38,6 +38,7 @@ class ForwardKernel final : public Kernel {
 };
 
 /// The kernel's parameter for a launch that breaks no rule.
-ForwardArguments forward_arguments(const KernelDescriptor& descriptor, const ForwardLaunch& launch);
+ForwardArguments forward_arguments(const KernelDescriptor& descriptor, const TileConfig& config,
+                                   const ForwardLaunch& launch);
 
 }  // namespace flashmask

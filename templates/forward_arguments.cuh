@@ -33,6 +33,10 @@ struct ForwardArguments {
   int num_heads_q;
   int num_heads_kv;
   int num_heads_mask;        // 1, num_heads_kv or num_heads_q; 1 where the form has no vectors
+  int heads_per_mask_head;   // num_heads_q / num_heads_mask
+  int row_tiles;             // ceil(seqlen_q / kTileQ)
+  int class_words;           // of a row of tiles: ceil(ceil(seqlen_k / kTileK) / 32)
+  int cut_key_tile;          // the last key tile, if keys are missing at its end; else -1
   int window_left;           // -1: unbounded
   int window_right;          // -1: unbounded
   float softmax_scale_log2;  // softmax_scale * log2(e)

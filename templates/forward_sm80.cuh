@@ -31,7 +31,7 @@ using Scores = AccumulatorTile<kRowBlocks, kKeyBlocks>;
 using Output = AccumulatorTile<kRowBlocks, kValueBlocks>;
 
 /// Shared memory: the query tile (later the output tile), the slots of the ring, the mask bounds of the key tiles in
-/// it, the list of tiles to visit.
+/// it, the list of tiles to visit, the addresses of row 0 of K and V.
 struct Layout {
   static constexpr int kQuery = 0;
   static constexpr int kQueryBytes = QueryTile::kBytes > OutputTile::kBytes ? QueryTile::kBytes : OutputTile::kBytes;
@@ -41,7 +41,8 @@ struct Layout {
   static constexpr int kBoundsBytes = config::kTileK * kVectors * 4;
   static constexpr int kBoundsSlots = (config::kStages + 1) / 2;
   static constexpr int kWalk = kBounds + kBoundsSlots * kBoundsBytes;
-  static constexpr int kBytes = kWalk + TileWalk::kSharedBytes;
+  static constexpr int kSources = kWalk + TileWalk::kSharedBytes;
+  static constexpr int kBytes = kSources + 16;
 };
 static_assert(Layout::kBytes == config::kSharedBytes, "the generator's resource model must know this layout");
 
@@ -63,9 +64,15 @@ struct WorkItem {
 struct KeyValueRing {
   unsigned shared;
   TileWalk walk;
-  RowStream<KeyTile, config::kHeadDimQk> keys;
-  RowStream<ValueTile, config::kHeadDimV> values;
   const ForwardArguments& arguments;
+
+  /// The addresses wait in shared memory: they are needed twice per step, by few instructions.
+  __device__ __forceinline__ void set_sources(const void* key, const void* value) const {
+    if (threadIdx.x == 0) {
+      store_shared(shared + Layout::kSources, key);
+      store_shared(shared + Layout::kSources + 8, value);
+    }
+  }
 
   /// Starts the copies that are under way before the first product.
   __device__ __forceinline__ void fill() const {
@@ -105,11 +112,14 @@ struct KeyValueRing {
       const int first_key = tile.number * config::kTileK;
       const unsigned destination = slot_address<kIsKey>(position);
       if constexpr (kIsKey) {
-        keys.copy(KeyTile{destination}, tile.number, arguments.seqlen_k - first_key);
+        RowCopy<KeyTile, config::kHeadDimQk>::start(KeyTile{destination}, load_shared_pointer(shared + Layout::kSources),
+                                                    arguments.key_strides.seqlen, first_key, arguments.seqlen_k);
         if constexpr (kVectors > 0)
           if (tile.is_partial) request_bounds<kVectors * 4>(first_key, bounds_address(position));
       } else {
-        values.copy(ValueTile{destination}, tile.number, arguments.seqlen_k - first_key);
+        RowCopy<ValueTile, config::kHeadDimV>::start(ValueTile{destination},
+                                                     load_shared_pointer(shared + Layout::kSources + 8),
+                                                     arguments.value_strides.seqlen, first_key, arguments.seqlen_k);
       }
     }
     commit_copies();
@@ -121,9 +131,12 @@ struct KeyValueRing {
     const int* source =
         arguments.row_intervals + (mask_head(arguments) * arguments.seqlen_k + first_key) * kVectors;
 #pragma unroll
-    for (int column = threadIdx.x; column < config::kTileK; column += config::kThreads)
-      copy_small_async<kColumnBytes>(destination + column * kColumnBytes, source + column * kVectors,
-                                     first_key + column < arguments.seqlen_k ? kColumnBytes : 0);
+    for (int first = 0; first < config::kTileK; first += config::kThreads) {
+      const int column = first + static_cast<int>(threadIdx.x);
+      if (config::kTileK % config::kThreads == 0 || column < config::kTileK)
+        copy_small_async<kColumnBytes>(destination + column * kColumnBytes, source + column * kVectors,
+                                       first_key + column < arguments.seqlen_k ? kColumnBytes : 0);
+    }
   }
 
   template <bool kIsKey>
@@ -304,8 +317,8 @@ struct Step {
   /// Attends to the keys and values at a position of the walk. Full tiles pass by the mask with one branch; a loop of
   /// their own would double the code and, at head dim 128, make ptxas spill.
   __device__ __forceinline__ void attend(int position, OnlineSoftmax<kRowBlocks>& softmax, Output& output) const {
-    ring.walk.look_ahead(arguments, mask.row_mask, position);
     const KeyTile key_tile{ring.acquire<true>(position)};
+    ring.walk.look_ahead(arguments, mask.row_mask, position);
     Scores scores;
     multiply_transposed(scores, query, key_tile);
     if (const VisitedTile tile = ring.walk.at(position); tile.is_partial)
@@ -374,26 +387,23 @@ __device__ __forceinline__ void forward_attention(const ForwardArguments& argume
   const Mask mask{row_mask, first_tile_row + warp_row};
 
   const unsigned shared = dynamic_shared_memory();
-  const auto rows_of = [batch = batch](const void* data, const RowStrides& strides, int of_head, long long row) {
-    return static_cast<const char*>(data) + 2 * (batch * strides.batch + of_head * strides.head + row * strides.seqlen);
+  const auto rows_of = [batch = batch](const void* data, const RowStrides& strides, int of_head) {
+    return static_cast<const char*>(data) + 2 * (batch * strides.batch + of_head * strides.head);
   };
   const TileWalk walk(arguments, row_mask, first_tile_row, last_tile_row, shared + Layout::kWalk);
-  if constexpr (TileWalk::kSharedBytes > 0) __syncthreads();
-  const KeyValueRing ring{
-      shared,
-      walk,
-      {rows_of(arguments.key, arguments.key_strides, head_kv, 0), arguments.key_strides.seqlen},
-      {rows_of(arguments.value, arguments.value_strides, head_kv, 0), arguments.value_strides.seqlen},
-      arguments};
+  const KeyValueRing ring{shared, walk, arguments};
+  ring.set_sources(rows_of(arguments.key, arguments.key_strides, head_kv),
+                   rows_of(arguments.value, arguments.value_strides, head_kv));
+  __syncthreads();
 
   Output output;
   output.clear();
   OnlineSoftmax<kRowBlocks> softmax(arguments.softmax_scale_log2);
 
   // The query tile lands with the first key tile's group.
-  RowStream<QueryTile, config::kHeadDimQk>(rows_of(arguments.query, arguments.query_strides, head, first_tile_row),
-                                           arguments.query_strides.seqlen)
-      .copy(QueryTile{shared + Layout::kQuery}, 0, arguments.seqlen_q - first_tile_row);
+  RowCopy<QueryTile, config::kHeadDimQk>::start(QueryTile{shared + Layout::kQuery},
+                                                rows_of(arguments.query, arguments.query_strides, head),
+                                                arguments.query_strides.seqlen, first_tile_row, arguments.seqlen_q);
   ring.fill();
   Query query(shared, warp_row);
   if constexpr (config::kQueryInRegisters) {

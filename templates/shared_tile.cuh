@@ -48,28 +48,27 @@ class MatrixCursor {
   unsigned address_;
 };
 
-/// One thread's part in copying tiles of rows from global to shared memory: one chunk of every kRowStep-th row. A tile
-/// is found from the thread's first chunk and the step between its copies, so the loop keeps these two alone.
+/// Copies tiles of rows from global to shared memory by all threads of a CTA together, each thread one chunk of every
+/// kRowStep-th row. Holds nothing: a thread's address follows from the first row's, and registers are short in the loop.
 template <class Tile, int kWidth>
-class RowStream {
+class RowCopy {
  public:
-  /// `base` is the first row of tile 0; `stride` counts elements from row to row.
-  __device__ __forceinline__ RowStream(const void* base, long long stride)
-      : step_(2 * stride * kRowStep), first_(static_cast<const char*>(base) + 2 * (row() * stride) + chunk() * 16) {}
-
-  /// Starts the copy of tile `index`, Tile::kHeight rows, by all threads of the CTA together; the caller commits the
-  /// group. Rows from `rows` on and columns from kWidth on become zeros.
-  __device__ __forceinline__ void copy(Tile tile, int index, int rows) const {
+  /// Starts the copy of Tile::kHeight rows from `first_row` on; the caller commits the group. `rows` is the number of
+  /// rows behind `base`, the address of row 0, `stride` the elements from row to row. Rows past the end and columns
+  /// from kWidth on become zeros.
+  static __device__ __forceinline__ void start(Tile tile, const void* base, long long stride, int first_row, int rows) {
     if (kRowStep * Tile::kChunks < config::kThreads && threadIdx.x >= kRowStep * Tile::kChunks) return;
-    const int rows_of_thread = chunk() * 8 < kWidth ? rows - row() : 0;
-    const unsigned destination = tile.address(row(), chunk());
-    const char* source = first_ + index * (step_ * (Tile::kHeight / kRowStep));
+    const int row = first_row + static_cast<int>(threadIdx.x) / Tile::kChunks;
+    const int chunk = threadIdx.x % Tile::kChunks;
+    const int rows_left = chunk * 8 < kWidth ? rows - row : 0;
+    const unsigned destination = tile.address(threadIdx.x / Tile::kChunks, chunk);
+    const char* source = static_cast<const char*>(base) + 2 * (row * stride) + chunk * 16;
 #pragma unroll
     for (int first = 0; first < Tile::kHeight; first += kRowStep) {
-      // Steps are powers of two: the swizzle of row first + row() is that of the one flipped by that of the other.
+      // Steps are powers of two: the swizzle of row first + row is that of the one flipped by that of the other.
       copy_16_async((destination ^ (Tile::swizzle(first) * 16)) + first * Tile::kChunks * 16, source,
-                    first < rows_of_thread ? 16 : 0);
-      source += step_;
+                    first < rows_left ? 16 : 0);
+      source += 2 * stride * kRowStep;
     }
   }
 
@@ -81,11 +80,6 @@ class RowStream {
     return rows;
   }
   static constexpr int kRowStep = row_step();
-  static __device__ __forceinline__ int row() { return threadIdx.x / Tile::kChunks; }
-  static __device__ __forceinline__ int chunk() { return threadIdx.x % Tile::kChunks; }
-
-  long long step_;  // bytes from one copy to the next
-  const char* first_;
 };
 
 }  // namespace flashmask

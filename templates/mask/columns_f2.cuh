@@ -11,7 +11,7 @@ struct ColumnMask {
 
   /// Reads the bounds of one column from shared memory.
   __device__ __forceinline__ void load(unsigned address) { load_shared(at, address); }
-  __device__ __forceinline__ bool hides(int row) const { return row >= at[0] || row < at[1]; }
+  __device__ __forceinline__ bool hides(int row) const { return !(row >= at[1] && row < at[0]); }
 
   /// Whether one of the rows first_row … last_row may be hidden; exact but for intervals that are empty.
   __device__ __forceinline__ bool hides_any(int first_row, int last_row) const {

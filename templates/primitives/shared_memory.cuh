@@ -49,6 +49,15 @@ __device__ __forceinline__ void load_shared(int (&out)[4], unsigned address) {
                : "memory");
 }
 
+__device__ __forceinline__ void store_shared(unsigned address, const void* value) {
+  asm volatile("st.shared.b64 [%0], %1;" ::"r"(address), "l"(value) : "memory");
+}
+__device__ __forceinline__ const void* load_shared_pointer(unsigned address) {
+  const void* value;
+  asm volatile("ld.shared.b64 %0, [%1];" : "=l"(value) : "r"(address) : "memory");
+  return value;
+}
+
 /// Address of the CTA's dynamic shared memory in the shared window.
 __device__ __forceinline__ unsigned dynamic_shared_memory() {
   extern __shared__ __align__(128) unsigned char bytes[];

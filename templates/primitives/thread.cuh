@@ -23,4 +23,17 @@ __device__ __forceinline__ unsigned read_block_z() {
   return z;
 }
 
+__device__ __forceinline__ unsigned read_lane() {
+  unsigned lane;
+  asm volatile("mov.u32 %0, %%laneid;" : "=r"(lane));
+  return lane;
+}
+
+/// One bit for each lane below this one.
+__device__ __forceinline__ unsigned read_lanes_below() {
+  unsigned lanes;
+  asm volatile("mov.u32 %0, %%lanemask_lt;" : "=r"(lanes));
+  return lanes;
+}
+
 }  // namespace flashmask

@@ -12,7 +12,7 @@ namespace flashmask {
 
 /// Batch entry and mask head of this CTA as one number.
 __device__ __forceinline__ long long mask_head(const ForwardArguments& arguments) {
-  const unsigned head = read_block_y() / (arguments.num_heads_q / arguments.num_heads_mask);
+  const unsigned head = read_block_y() / arguments.heads_per_mask_head;
   return static_cast<long long>(read_block_z()) * arguments.num_heads_mask + head;
 }
 
@@ -24,8 +24,8 @@ class TileWalk {
   static constexpr int kHalf = 64;
   static constexpr int kCursor = 2 * kHalf * 4;  // bytes behind the list: where its last filling ended
   static constexpr int kSharedBytes = kCursor + 16;
-  /// The loop at `position` reads the entries up to position + kReach.
-  static constexpr int kReach = config::kStages / 2;
+  /// The next barrier of the loop at `position` is followed by reads of the entries before position + kReach.
+  static constexpr int kReach = config::kStages / 2 + 1;
 
   /// The query tile of this CTA, longest work first.
   static __device__ __forceinline__ int query_tile(const ForwardArguments& arguments) {
@@ -55,8 +55,8 @@ class TileWalk {
     return {entry[0] >> 1, (entry[0] & 1) != 0};
   }
 
-  /// Keeps the list ahead of the loop. The barrier of the same step lets all warps see what was listed; what is
-  /// overwritten was visited kHalf steps ago.
+  /// Keeps the list ahead of the loop: behind the first barrier of a step, while the other warps multiply. Its second
+  /// barrier lets all warps see what was listed; what is overwritten was visited kHalf steps ago.
   __device__ __forceinline__ void look_ahead(const ForwardArguments& arguments, const RowMask& row_mask,
                                              int position) const {
     if ((position + kReach) % kHalf == 0 && position + kReach < count_ && threadIdx.x < 32)
@@ -64,13 +64,10 @@ class TileWalk {
   }
 
  private:
-  static __device__ __forceinline__ int row_tiles(const ForwardArguments& arguments) {
-    return (arguments.seqlen_q + config::kTileQ - 1) / config::kTileQ;
-  }
   /// Read anew wherever it is needed, so that it lives in no register meanwhile.
   static __device__ __forceinline__ mask_plan::Work planned_work(const ForwardArguments& arguments) {
     const uint4 work =
-        load_global_16(arguments.plan_work + mask_head(arguments) * row_tiles(arguments) + read_block_x());
+        load_global_16(arguments.plan_work + mask_head(arguments) * arguments.row_tiles + read_block_x());
     return {static_cast<int>(work.x), static_cast<int>(work.y), static_cast<int>(work.z), static_cast<int>(work.w)};
   }
 
@@ -81,7 +78,8 @@ class TileWalk {
 
   /// Lists the positions from `first` on, as many as a half holds; by one warp.
   __device__ __forceinline__ void fill(const ForwardArguments& arguments, const RowMask& row_mask, int first) const {
-    const int lane = static_cast<int>(threadIdx.x % 32);
+    const int lane = static_cast<int>(read_lane());
+    const unsigned lanes_below = read_lanes_below();
     const int end = first + kHalf;
     if (arguments.plan_work == nullptr) {
       const int first_tile = row_mask.keys_of_row(query_tile(arguments) * config::kTileQ).first / config::kTileK;
@@ -90,12 +88,9 @@ class TileWalk {
       return;
     }
     const mask_plan::Work work = planned_work(arguments);
-    const int key_tiles = (arguments.seqlen_k + config::kTileK - 1) / config::kTileK;
-    // Keys past the end are hidden element by element.
-    const int cut_tile = arguments.seqlen_k % config::kTileK == 0 ? -1 : key_tiles - 1;
     const mask_plan::TileWord* classes =
         arguments.plan_classes +
-        (mask_head(arguments) * row_tiles(arguments) + work.tile) * static_cast<long long>((key_tiles + 31) / 32);
+        (mask_head(arguments) * arguments.row_tiles + work.tile) * arguments.class_words;
     int word = work.first / 32;  // the word to look at next
     int position = 0;            // of its first visible tile
     if (first > 0) {
@@ -115,10 +110,11 @@ class TileWalk {
         const int source = __ffs(static_cast<int>(lanes)) - 1;
         const unsigned partial = __shfl_sync(0xffffffffu, mine.x, source);
         const unsigned visible = partial | __shfl_sync(0xffffffffu, mine.y, source);
-        const int own = position + __popc(visible & ((1u << lane) - 1));
+        const int own = position + __popc(visible & lanes_below);
         const int tile = (word + source) * 32 + lane;
         if ((visible >> lane & 1) != 0 && own >= first && own < end)
-          list(own, tile, (partial >> lane & 1) != 0 || tile == cut_tile);
+          list(own, tile,  // keys past the end are hidden one by one
+               (partial >> lane & 1) != 0 || tile == arguments.cut_key_tile);
         last_word = word + source;
         last_position = position;
         position += __popc(visible);
