@@ -7,10 +7,8 @@ namespace flashmask::generator {
 KernelFamily family_of(const KernelDescriptor& descriptor) {
   KernelFamily family{"mma.sync", "sm_80 and up", ""};
   if (const Target target = descriptor.target; target.arch_specific)
-    family.note = fmt::format(
-        "there is no family for {} of its own yet; ask for {}, whose code uses the same instructions, unless the image "
-        "must be one for {} alone",
-        to_string(target), to_string(Target{target.compute_capability, false}), to_string(target));
+    family.note = fmt::format("there is no family for {} of its own yet; {} gets the same instructions",
+                              to_string(target), to_string(Target{target.compute_capability, false}));
   return family;
 }
 

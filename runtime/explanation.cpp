@@ -18,9 +18,10 @@ Explanation explain_source(const generator::KernelSource& source, const std::opt
 
   explanation.default_tile = choose_default_tile(source.descriptor);
   explanation.config = source.config;
-  explanation.config_reason =
-      asked ? fmt::format("asked for; the default is {}", to_string(explanation.default_tile.config))
-            : explanation.default_tile.reason;
+  const TileConfig& usual = explanation.default_tile.config;
+  explanation.config_reason = asked && !(*asked == usual)
+                                  ? fmt::format("asked for; the default is {}", to_string(usual))
+                                  : explanation.default_tile.reason;
   explanation.resources = estimate_resources(source.descriptor, source.config);
   explanation.entry = source.entry;
   explanation.digest = digest_of(source).hex();

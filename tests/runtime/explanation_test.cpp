@@ -165,6 +165,8 @@ TEST_F(ExplanationTest, AConfigurationAskedForStandsBesideTheDefault) {
               AllOf(HasSubstr("asked for"), HasSubstr(to_string(default_tile_config(small_kernel())))));
   EXPECT_EQ(told.default_tile.config, default_tile_config(small_kernel()));
   EXPECT_NE(told.digest, runtime.explain(small_kernel()).digest);
+  options.config = default_tile_config(small_kernel());
+  EXPECT_EQ(runtime.explain(small_kernel(), options).config_reason, told.default_tile.reason);
 }
 
 TEST_F(ExplanationTest, AnIllegalDescriptorIsRefusedWithEveryRule) {
