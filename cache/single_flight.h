@@ -74,6 +74,13 @@ class SingleFlight {
     flights_.erase(digest);
   }
 
+  /// Whether the value of `digest` is there already; false while it is being made.
+  bool has(const Digest& digest) const {
+    std::lock_guard lock(mutex_);
+    const auto place = flights_.find(digest);
+    return place != flights_.end() && place->second->landed;
+  }
+
   /// How many values are kept or under way.
   std::size_t size() const {
     std::lock_guard lock(mutex_);

@@ -3,19 +3,15 @@
 #include <span>
 
 #include "flashmask/kernel_descriptor.h"
+#include "flashmask/target_limits.h"
 
 namespace flashmask::generator {
 
-/// Limits of one architecture, from the CUDA programming guide, table "Technical Specifications per Compute
-/// Capability".
+/// One architecture that kernels can be generated for.
 struct Architecture {
-  int compute_capability;      ///< 10 * major + minor
-  bool has_arch_specific;      ///< whether an "a" variant exists
-  int shared_bytes_per_block;  ///< with opt-in
-  int shared_bytes_per_sm;
-  int warps_per_sm;
-  int registers_per_sm = 65536;
-  int reserved_shared_bytes_per_block = 1024;
+  int compute_capability;  ///< 10 * major + minor
+  bool has_arch_specific;  ///< whether an "a" variant exists
+  TargetLimits limits;
 };
 
 /// Every architecture that kernels can be generated for, ascending.

@@ -3,18 +3,13 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <stdexcept>
 
 #include "generator/forward_layout.h"
 #include "templates/embedded.h"
 
 namespace flashmask::generator {
 namespace {
-
-std::string join(const std::vector<std::string>& rules) {
-  std::string text;
-  for (const std::string& rule : rules) text += (text.empty() ? "" : "\n") + rule;
-  return text;
-}
 
 const templates::Template& find_template(std::string_view name) {
   const auto all = templates::all();
@@ -109,9 +104,6 @@ std::string entry_text(std::string_view entry, int threads, int ctas_per_sm) {
 }
 
 }  // namespace
-
-InvalidRequest::InvalidRequest(std::vector<std::string> rules)
-    : invalid_argument(join(rules)), rules_(std::move(rules)) {}
 
 KernelSource generate(const KernelDescriptor& descriptor, const TileConfig& config) {
   if (std::vector<std::string> rules = broken_rules(descriptor, config); !rules.empty())

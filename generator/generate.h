@@ -2,25 +2,15 @@
 
 #include <array>
 #include <cstddef>
-#include <stdexcept>
 #include <string>
 #include <string_view>
 #include <vector>
 
 #include "flashmask/kernel_descriptor.h"
 #include "flashmask/tile_config.h"
+#include "generator/invalid_request.h"
 
 namespace flashmask::generator {
-
-/// A descriptor or configuration that breaks a rule; `rules()` lists every one.
-class InvalidRequest : public std::invalid_argument {
- public:
-  explicit InvalidRequest(std::vector<std::string> rules);
-  const std::vector<std::string>& rules() const { return rules_; }
-
- private:
-  std::vector<std::string> rules_;
-};
 
 /// A specialised kernel as text, and what a launch of it needs.
 struct KernelSource {

@@ -1,7 +1,6 @@
 #include "flashmask/runtime.h"
 
 #include <fmt/format.h>
-#include <fmt/ranges.h>
 
 #include <atomic>
 #include <utility>
@@ -9,10 +8,12 @@
 #include "cache/single_flight.h"
 #include "generator/generate.h"
 #include "runtime/compile/compiler.h"
+#include "runtime/explanation.h"
 #include "runtime/forward_kernel.h"
 #include "runtime/kernel_table.h"
 #include "runtime/logger.h"
 #include "runtime/precompile_command.h"
+#include "runtime/refusal.h"
 #include "runtime/store/kernel_digest.h"
 #include "runtime/store/kernel_store.h"
 #include "runtime/target_match.h"
@@ -54,16 +55,14 @@ void count(std::atomic<std::uint64_t>& counter) {
 
 /// The text of a request; every broken rule in one error.
 generator::KernelSource source_of(const KernelDescriptor& descriptor, const RequestOptions& options) {
-  std::vector<std::string> rules = broken_rules(descriptor);
   try {
     // A configuration is judged only for a legal descriptor: its limits follow from it.
-    if (rules.empty())
-      return generator::generate(descriptor, options.config ? *options.config : default_tile_config(descriptor));
+    if (std::vector<std::string> rules = broken_rules(descriptor); !rules.empty())
+      throw generator::InvalidRequest(std::move(rules));
+    return generator::generate(descriptor, options.config ? *options.config : default_tile_config(descriptor));
   } catch (const generator::InvalidRequest& refusal) {
-    rules = refusal.rules();
+    throw error_of(descriptor, refusal);
   }
-  throw Error(ErrorCode::kInvalidArgument,
-              fmt::format("no kernel can be made for \"{}\":\n  {}", to_string(descriptor), fmt::join(rules, "\n  ")));
 }
 
 }  // namespace
@@ -226,6 +225,24 @@ CompiledKernel Runtime::compile(const KernelDescriptor& descriptor, const Reques
   kernel.origin = made ? stored->origin : KernelOrigin::kMemory;
   kernel.compile_seconds = stored->record.compile_seconds;
   return kernel;
+}
+
+Explanation Runtime::explain(const KernelDescriptor& descriptor, const RequestOptions& options) const {
+  const State& state = *state_;
+  const generator::KernelSource source = source_of(descriptor, options);
+  const cache::Digest digest = digest_of(source);
+  Explanation explanation = explain_source(source, options.config);
+  explanation.may_compile = !state.policy.no_jit;
+  explanation.cache_directory = state.policy.cache_directory;
+  KernelStore::Sighting seen = state.store.look(digest, source);
+  if (state.images.has(digest))
+    explanation.origin = KernelOrigin::kMemory;
+  else
+    explanation.origin = seen.file.empty() ? KernelOrigin::kCompiled : KernelOrigin::kDisk;
+  explanation.cache_file = std::move(seen.file);
+  explanation.toolchain = std::move(seen.toolchain);
+  explanation.cache_miss = std::move(seen.miss);
+  return explanation;
 }
 
 std::string Runtime::source(const KernelDescriptor& descriptor, const RequestOptions& options) {

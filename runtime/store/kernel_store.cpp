@@ -10,9 +10,11 @@
 namespace flashmask {
 namespace {
 
+constexpr const char* kTurnedOff = "the cache on disk is turned off by the policy";
+
 std::unique_ptr<cache::Store> open_store(const Policy& policy) {
   if (policy.cache_directory.empty())
-    return cache::Store::disabled(policy.cache_refusal.empty() ? "turned off by the policy" : policy.cache_refusal);
+    return cache::Store::disabled(policy.cache_refusal.empty() ? kTurnedOff : policy.cache_refusal);
   return std::make_unique<cache::Store>(cache::StoreOptions{.directory = policy.cache_directory});
 }
 
@@ -61,16 +63,31 @@ void KernelStore::warn_once(const std::string& message) {
     logger_.warning(message);
 }
 
+cache::TagPolicy KernelStore::wanted_tags() const {
+  if (toolchain_.empty()) return cache::TagPolicy::any();
+  return cache::TagPolicy::matching(
+      [wanted = toolchain_](std::string_view tag) { return accepts_toolchain(wanted, tag); });
+}
+
+KernelStore::Sighting KernelStore::look(const cache::Digest& digest, const generator::KernelSource& source) const {
+  // A store of its own: what it counts is nobody's, and what it finds corrupt it may not remove.
+  const std::string& directory = store_->directory();
+  if (directory.empty()) return {"", "", store_->disabled_reason().value_or(kTurnedOff)};
+  cache::Store reader({.directory = directory, .access = cache::StoreOptions::Access::kReadOnly});
+  KernelRecord record;
+  const cache::LookupResult found = reader.lookup(
+      digest, wanted_tags(), [&](const cache::Entry& entry) { return refuse_entry(entry, source, record); });
+  if (!found) return {"", "", found.detail.empty() ? "it holds no entry of this name" : found.detail};
+  return {fmt::format("{}/{}", directory, cache::Store::entry_path(digest, found.entry->toolchain_tag())),
+          std::move(record.toolchain), ""};
+}
+
 std::shared_ptr<const StoredKernel> KernelStore::find(const cache::Digest& digest,
                                                       const generator::KernelSource& source) {
   if (disabled_by_policy_) return nullptr;
-  const auto tags = toolchain_.empty() ? cache::TagPolicy::any()
-                                       : cache::TagPolicy::matching([wanted = toolchain_](std::string_view tag) {
-                                           return accepts_toolchain(wanted, tag);
-                                         });
   auto kernel = std::make_shared<StoredKernel>();
   cache::LookupResult found = store_->lookup(
-      digest, tags, [&](const cache::Entry& entry) { return refuse_entry(entry, source, kernel->record); });
+      digest, wanted_tags(), [&](const cache::Entry& entry) { return refuse_entry(entry, source, kernel->record); });
   if (!found) {
     const std::string message =
         fmt::format("cache miss for {} ({}): {}{}{}", to_string(source.descriptor), digest.hex().substr(0, 12),

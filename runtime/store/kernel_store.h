@@ -31,6 +31,14 @@ class KernelStore {
 
   /// The kernel, if the disk holds a sound entry of it that the toolchain policy wants; null otherwise.
   std::shared_ptr<const StoredKernel> find(const cache::Digest& digest, const generator::KernelSource& source);
+  /// What find() would come upon.
+  struct Sighting {
+    std::string file;       ///< path of the entry that it would serve; empty: none
+    std::string toolchain;  ///< that compiled it
+    std::string miss;       ///< why it would serve none, as a sentence
+  };
+  /// Looks without touching: a corrupt entry stays, nothing is logged or counted.
+  Sighting look(const cache::Digest& digest, const generator::KernelSource& source) const;
   /// Writes a compiled kernel; true if it was stored. A failure is one warning in the life of the store.
   bool publish(const cache::Digest& digest, const StoredKernel& kernel);
   /// Whether there is a disk cache at all.
@@ -38,6 +46,7 @@ class KernelStore {
 
  private:
   void warn_once(const std::string& message);
+  cache::TagPolicy wanted_tags() const;
 
   std::string toolchain_;
   bool disabled_by_policy_ = false;

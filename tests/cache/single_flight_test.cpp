@@ -37,6 +37,21 @@ TEST(SingleFlight, SixtyFourThreadsRunTheFunctionOnce) {
   EXPECT_EQ(flights.size(), 1u);
 }
 
+TEST(SingleFlight, HasAValueFromItsLandingUntilItIsForgotten) {
+  SingleFlight<int> flights;
+  const Digest digest = digest_of("kernel");
+  EXPECT_FALSE(flights.has(digest));
+  EXPECT_THROW(flights.run(digest, []() -> int { throw std::runtime_error("no compiler"); }), std::runtime_error);
+  EXPECT_FALSE(flights.has(digest));
+  flights.run(digest, [&] {
+    EXPECT_FALSE(flights.has(digest));  // under way
+    return 7;
+  });
+  EXPECT_TRUE(flights.has(digest));
+  flights.forget(digest);
+  EXPECT_FALSE(flights.has(digest));
+}
+
 TEST(SingleFlight, AFailureReachesAllWaitersAndTheNextCallTriesAgain) {
   SingleFlight<int> flights;
   std::atomic<int> runs = 0, failures = 0;

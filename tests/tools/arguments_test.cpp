@@ -107,6 +107,17 @@ TEST(Arguments, CompileMakesADescriptor) {
   EXPECT_TRUE(compile.json);
 }
 
+TEST(Arguments, ExplainTakesWhatCompileTakes) {
+  Words words = kCompile + Words{"c1", "--causal-alignment", "top-left", "--tile", "64,32", "--json"};
+  const auto compile = std::get<CompileArguments>(parse_arguments(words));
+  words[0] = "explain";
+  const auto explain = std::get<ExplainArguments>(parse_arguments(words));
+  EXPECT_EQ(explain.descriptor, compile.descriptor);
+  EXPECT_EQ(explain.tile->query, 64);
+  EXPECT_EQ(explain.tile->key, 32);
+  EXPECT_TRUE(explain.json);
+}
+
 TEST(Arguments, AnAlignmentWithoutADiagonalIsRefused) {
   EXPECT_THAT(usage_error(kCompile + Words{"f2", "--causal-alignment", "top-left"}), HasSubstr("no diagonal"));
   EXPECT_EQ(usage_error(kCompile + Words{"window", "--causal-alignment", "top-left"}), "");
@@ -132,7 +143,7 @@ TEST(Arguments, InspectShowsOneThingOrAllAsJson) {
 
 TEST(Arguments, EveryHelpHasAnExample) {
   for (const Words& words : {Words{"--help"}, Words{"run", "--help"}, Words{"compile", "-h"},
-                             Words{"inspect", "--help"}, Words{"doctor", "--help"}}) {
+                             Words{"inspect", "--help"}, Words{"explain", "--help"}, Words{"doctor", "--help"}}) {
     EXPECT_THAT(std::get<ShownText>(parse_arguments(words)).text, HasSubstr("Example:\n  flashmask "));
   }
   EXPECT_THAT(std::get<ShownText>(parse_arguments({"--version"})).text, ::testing::StartsWith("flashmask 0."));

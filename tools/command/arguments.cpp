@@ -31,6 +31,12 @@ constexpr const char* kInspectHelp =
     "Shows one kernel. Needs no GPU; --source needs no compiler either.\n\n"
     "Example:\n  flashmask inspect --dtype bf16 --head-dim 192,128 --form causal --target sm_80 --source";
 
+constexpr const char* kExplainHelp =
+    "Says which kernel a request gets, why with these tiles and not with others, and whether it is in the cache. "
+    "Compiles\n"
+    "nothing; needs no GPU and no compiler.\n\n"
+    "Example:\n  flashmask explain --dtype bf16 --head-dim 128 --form c1 --target sm_86";
+
 constexpr const char* kDoctorHelp =
     "Looks for what the library needs: driver, GPU, NVRTC, cache directory; says how to mend what is missing.\n\n"
     "Example:\n  flashmask doctor";
@@ -151,6 +157,12 @@ Arguments parse_arguments(const std::vector<std::string>& words) {
   inspect_app->add_flag("--json", inspect.json, "print one JSON object; then any of the three together");
   inspect_app->footer(kInspectHelp);
 
+  ExplainArguments explain;
+  CLI::App* explain_app = app.add_subcommand("explain", "say which kernel a request gets, and why");
+  add_selection(*explain_app, selection);
+  explain_app->add_flag("--json", explain.json, "print one JSON object");
+  explain_app->footer(kExplainHelp);
+
   DoctorArguments doctor;
   CLI::App* doctor_app = app.add_subcommand("doctor", "say what was found where");
   doctor_app->add_flag("--json", doctor.json, "print one JSON object");
@@ -189,6 +201,11 @@ Arguments parse_arguments(const std::vector<std::string>& words) {
     }
     if (shown == 0) inspect.resources = true;
     return inspect;
+  }
+  if (explain_app->parsed()) {
+    explain.descriptor = descriptor_of(selection);
+    explain.tile = optional_value(selection.tile, parse_tile);
+    return explain;
   }
   return doctor;
 }

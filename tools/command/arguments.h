@@ -55,6 +55,12 @@ struct InspectArguments {
   bool json = false;
 };
 
+struct ExplainArguments {
+  KernelDescriptor descriptor;
+  std::optional<TileShape> tile;
+  bool json = false;
+};
+
 struct DoctorArguments {
   bool json = false;
 };
@@ -64,7 +70,8 @@ struct ShownText {
   std::string text;
 };
 
-using Arguments = std::variant<RunArguments, CompileArguments, InspectArguments, DoctorArguments, ShownText>;
+using Arguments =
+    std::variant<RunArguments, CompileArguments, InspectArguments, ExplainArguments, DoctorArguments, ShownText>;
 
 /// Parses the words behind the command's name. Throws Error{kInvalidArgument} with the option, its value and what is
 /// allowed.

@@ -18,6 +18,7 @@ struct Dispatch {
   ExitCode operator()(const RunArguments& arguments) const { return run(arguments); }
   ExitCode operator()(const CompileArguments& arguments) const { return compile(arguments); }
   ExitCode operator()(const InspectArguments& arguments) const { return inspect(arguments); }
+  ExitCode operator()(const ExplainArguments& arguments) const { return explain(arguments); }
   ExitCode operator()(const DoctorArguments& arguments) const { return doctor(arguments); }
   ExitCode operator()(const ShownText& shown) const {
     print_result(shown.text);

@@ -13,6 +13,7 @@ namespace flashmask::command {
 ExitCode run(const RunArguments& arguments);
 ExitCode compile(const CompileArguments& arguments);
 ExitCode inspect(const InspectArguments& arguments);
+ExitCode explain(const ExplainArguments& arguments);
 ExitCode doctor(const DoctorArguments& arguments);
 
 /// Parses the words behind the command's name, runs the command and reports any error on standard error.

@@ -33,10 +33,7 @@ std::string resources_text(const CompiledKernel& kernel, const ResourceEstimate&
 
 nlohmann::ordered_json resources_json(const CompiledKernel& kernel, const ResourceEstimate& estimate) {
   nlohmann::ordered_json json = json_of(kernel.resources);
-  json["estimate"] = {{"registers_per_thread", estimate.registers_per_thread},
-                      {"shared_bytes", estimate.shared_bytes},
-                      {"ctas_per_multiprocessor", estimate.ctas_per_sm},
-                      {"warps_per_multiprocessor", estimate.ctas_per_sm * kernel.config.warps}};
+  json["estimate"] = json_of(estimate, kernel.config.warps);
   return json;
 }
 

@@ -1,6 +1,8 @@
 #pragma once
 
 #include <nlohmann/json.hpp>
+#include <string>
+#include <string_view>
 
 #include "flashmask/runtime.h"
 
@@ -10,6 +12,12 @@ namespace flashmask::command {
 inline constexpr int kSchema = 1;
 
 nlohmann::ordered_json json_of(const KernelResources& resources);
+/// A name made of words, as a value of --json: "shared memory" is "shared_memory".
+std::string json_name(std::string_view name);
+
+nlohmann::ordered_json json_of(const TargetLimits& limits);
+/// `warps`: of a CTA.
+nlohmann::ordered_json json_of(const ResourceEstimate& estimate, int warps);
 nlohmann::ordered_json json_of(const TileConfig& config);
 nlohmann::ordered_json json_of(const KernelDescriptor& descriptor);
 

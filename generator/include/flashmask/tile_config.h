@@ -5,6 +5,7 @@
 
 #include "flashmask/export.h"
 #include "flashmask/kernel_descriptor.h"
+#include "flashmask/occupancy.h"
 
 namespace flashmask {
 
@@ -22,14 +23,18 @@ struct TileConfig {
 /// What a configuration needs of an SM, by the model of the generator (registers are an estimate).
 struct ResourceEstimate {
   int registers_per_thread = 0;
-  int shared_bytes = 0;  ///< dynamic shared memory per CTA
-  int ctas_per_sm = 0;   ///< by shared memory, registers and warps; 0: it does not fit
+  int shared_bytes = 0;   ///< dynamic shared memory per CTA
+  int ctas_per_sm = 0;    ///< the least that `occupancy` names; 0: it does not fit
+  Occupancy occupancy{};  ///< by each limit of the target
 };
 
 /// Every rule that the configuration breaks for this descriptor (shape rules and the limits of its target).
 FLASHMASK_API std::vector<std::string> broken_rules(const KernelDescriptor& descriptor, const TileConfig& config);
-/// The default configuration of a legal descriptor. Every legal descriptor has one.
+/// The default configuration of a legal descriptor: the one that choose_default_tile() explains. It fits its target.
+/// Throws std::invalid_argument for an illegal descriptor, with every broken rule, and where no candidate fits, with
+/// the limit and every candidate.
 FLASHMASK_API TileConfig default_tile_config(const KernelDescriptor& descriptor);
+/// Of a legal descriptor and a configuration that breaks no rule of shape.
 FLASHMASK_API ResourceEstimate estimate_resources(const KernelDescriptor& descriptor, const TileConfig& config);
 /// e.g. "128x64 w4 s2".
 FLASHMASK_API std::string to_string(const TileConfig& config);

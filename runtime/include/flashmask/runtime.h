@@ -12,6 +12,7 @@
 
 #include "flashmask/device.h"
 #include "flashmask/error.h"
+#include "flashmask/explanation.h"
 #include "flashmask/export.h"
 #include "flashmask/kernel_descriptor.h"
 #include "flashmask/tile_config.h"
@@ -66,9 +67,6 @@ struct RequestOptions {
   ProblemHint hint;
   std::optional<TileConfig> config;  ///< instead of the default; an illegal one is refused
 };
-
-enum class KernelOrigin { kMemory, kDisk, kCompiled };
-FLASHMASK_API std::string_view to_string(KernelOrigin origin);
 
 /// What the compiler said of a kernel.
 struct KernelResources {
@@ -157,10 +155,10 @@ struct FLASHMASK_API Policy {
 
 /// Turns descriptors into kernels: in memory, else from the cache on disk, else compiled and stored. Thread-safe; one
 /// compilation per kernel however many threads ask. Needs no compiler while the cache has the kernel, and no device for
-/// compile().
+/// compile() and explain().
 class FLASHMASK_API Runtime {
  public:
-  /// `device` may be null: then only compile() works.
+  /// `device` may be null: then only compile(), source() and explain() work.
   explicit Runtime(std::shared_ptr<Device> device, Policy policy = Policy::from_environment());
   ~Runtime();
   Runtime(const Runtime&) = delete;
@@ -171,6 +169,9 @@ class FLASHMASK_API Runtime {
   std::shared_ptr<const Kernel> request(const KernelDescriptor& descriptor, const RequestOptions& options = {});
   /// The kernel's images, from the cache or compiled and stored; never loaded.
   CompiledKernel compile(const KernelDescriptor& descriptor, const RequestOptions& options = {});
+  /// What a request would get, from where and why, without doing it: nothing is compiled, loaded, stored, removed or
+  /// counted, and the device takes no part. Throws Error: kInvalidArgument or kUnsupported with every broken rule.
+  Explanation explain(const KernelDescriptor& descriptor, const RequestOptions& options = {}) const;
   /// The text alone: neither cache nor compiler.
   static std::string source(const KernelDescriptor& descriptor, const RequestOptions& options = {});
 

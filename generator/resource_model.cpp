@@ -1,0 +1,46 @@
+#include "generator/resource_model.h"
+
+#include <algorithm>
+
+#include "generator/forward_layout.h"
+
+namespace flashmask {
+namespace generator {
+namespace {
+
+/// Registers of a thread in the main loop. Accumulators dominate; the rest was fitted to ptxas' figures of the
+/// defaults.
+int estimate_registers(const KernelDescriptor& descriptor, const TileConfig& config) {
+  const int row_blocks = config.tile_q / (16 * config.warps);
+  const int output = row_blocks * padded_head_dim(descriptor.head_dim_v) / 2;
+  const int scores = row_blocks * config.tile_k / 2;
+  const int query = config.query_in_registers ? row_blocks * padded_head_dim(descriptor.head_dim_qk) / 4 : 0;
+  constexpr int kAddressesAndOperands = 48;
+  return output + scores + query + row_blocks * 4 + kAddressesAndOperands;
+}
+
+}  // namespace
+
+CtaNeeds needs_of(const KernelDescriptor& descriptor, const TileConfig& config, const TargetLimits& limits) {
+  return {.warps = config.warps,
+          .registers_per_thread = std::min(estimate_registers(descriptor, config), limits.registers_per_thread),
+          .shared_bytes = forward_shared_bytes(descriptor, config)};
+}
+
+ResourceEstimate estimate_resources(const KernelDescriptor& descriptor, const TileConfig& config,
+                                    const TargetLimits& limits) {
+  const CtaNeeds needs = needs_of(descriptor, config, limits);
+  const Occupancy occupancy = estimate_occupancy(needs, limits);
+  return {.registers_per_thread = needs.registers_per_thread,
+          .shared_bytes = needs.shared_bytes,
+          .ctas_per_sm = ctas_per_sm(occupancy),
+          .occupancy = occupancy};
+}
+
+}  // namespace generator
+
+ResourceEstimate estimate_resources(const KernelDescriptor& descriptor, const TileConfig& config) {
+  return generator::estimate_resources(descriptor, config, limits_of(descriptor.target).value_or(TargetLimits{}));
+}
+
+}  // namespace flashmask

@@ -1,0 +1,147 @@
+#include "generator/tile_choice.h"
+
+#include <fmt/format.h>
+#include <fmt/ranges.h>
+
+#include <algorithm>
+#include <set>
+#include <span>
+#include <utility>
+
+#include "generator/forward_layout.h"
+#include "generator/resource_model.h"
+
+namespace flashmask {
+namespace generator {
+namespace {
+
+/// Configurations for one class of descriptors, best first.
+struct Candidates {
+  std::span<const TileConfig> configs;
+  int wanted_ctas;  ///< per SM; the first candidate with fewer is taken only where none has as many
+};
+
+// Best first, by measurement on an H100 (head dims 64 and 128) and by ptxas' spills. Four warps with 32 rows each
+// read every K and V fragment for two row blocks, which halves the traffic of shared memory; from 128 output columns
+// on their accumulators no longer fit the registers, and eight warps with 16 rows take over. Two CTAs on an SM hide
+// each other's barriers; where they do not fit, one must do.
+constexpr TileConfig kNarrow[] = {{128, 64, 4, 3, true}, {128, 64, 4, 2, true}, {64, 64, 4, 2}, {64, 32, 4, 2}};
+constexpr TileConfig kMiddle[] = {{128, 64, 4, 2}, {128, 48, 4, 2}, {128, 32, 4, 2}, {64, 64, 4, 2}, {64, 32, 4, 2}};
+constexpr TileConfig kWide[] = {{128, 64, 8, 2}, {64, 64, 4, 2}, {64, 32, 4, 2}, {64, 16, 4, 2}};
+
+Candidates candidates_for(const KernelDescriptor& descriptor) {
+  if (padded_head_dim(descriptor.head_dim_v) > 128) return {kWide, 1};
+  const int width = padded_head_dim(std::max(descriptor.head_dim_qk, descriptor.head_dim_v));
+  return width <= 64 ? Candidates{kNarrow, 2} : Candidates{kMiddle, 2};
+}
+
+const TileConfig* pick(const Candidates& candidates, const KernelDescriptor& descriptor, const TargetLimits& limits) {
+  for (const int least_ctas : {candidates.wanted_ctas, 1})
+    for (const TileConfig& config : candidates.configs)
+      if (estimate_resources(descriptor, config, limits).ctas_per_sm >= least_ctas) return &config;
+  return nullptr;
+}
+
+std::string count_of_ctas(int count) {
+  return fmt::format("{} CTA{}", count, count == 1 ? "" : "s");
+}
+
+[[noreturn]] void refuse(const Candidates& candidates, const KernelDescriptor& descriptor, const TargetLimits& limits) {
+  const std::string target = to_string(descriptor.target);
+  std::vector<std::string> rules(1);
+  std::set<SmLimit> exceeded;
+  for (const TileConfig& config : candidates.configs) {
+    const CtaNeeds needs = needs_of(descriptor, config, limits);
+    rules.push_back(fmt::format("{}: {}", to_string(config), fmt::join(broken_limits(needs, limits, target), "; ")));
+    exceeded.merge(exceeded_limits(estimate_occupancy(needs, limits)));
+  }
+  std::vector<std::string_view> names;
+  for (const SmLimit limit : exceeded) names.push_back(to_string(limit));
+  rules.front() = fmt::format(
+      "{}: none of the {} tile configurations fits {}, which is short of {}; ask for smaller head dims or another "
+      "target",
+      to_string(descriptor), candidates.configs.size(), target, fmt::join(names, " and "));
+  throw NoFittingTile(std::move(rules));
+}
+
+/// Why the chosen configuration stands before this one, which fits too.
+std::string why_passed_over(const TileCandidate& passed, const TileCandidate& chosen, bool is_preferred) {
+  if (!is_preferred) return fmt::format("it fits; {} comes first", to_string(chosen.config));
+  return fmt::format("{} per SM, limited by {}; with {} there are {}, which hide each other's barriers",
+                     count_of_ctas(passed.resources.ctas_per_sm), to_string(limit_of(passed.resources.occupancy)),
+                     to_string(chosen.config), chosen.resources.ctas_per_sm);
+}
+
+std::string why_chosen(const Candidates& candidates, int chosen_ctas) {
+  const std::size_t count = candidates.configs.size();
+  if (candidates.wanted_ctas == 1) return fmt::format("the first of {} candidates that fits an SM", count);
+  if (chosen_ctas >= candidates.wanted_ctas)
+    return fmt::format("the first of {} candidates of which {} fit an SM", count,
+                       count_of_ctas(candidates.wanted_ctas));
+  return fmt::format("the first of {} candidates that fits an SM; of none do {}", count,
+                     count_of_ctas(candidates.wanted_ctas));
+}
+
+}  // namespace
+
+TileConfig default_tile_config(const KernelDescriptor& descriptor, const TargetLimits& limits) {
+  const Candidates candidates = candidates_for(descriptor);
+  if (const TileConfig* chosen = pick(candidates, descriptor, limits)) return *chosen;
+  refuse(candidates, descriptor, limits);
+}
+
+TileChoice choose_default_tile(const KernelDescriptor& descriptor, const TargetLimits& limits) {
+  const Candidates candidates = candidates_for(descriptor);
+  const TileConfig* picked = pick(candidates, descriptor, limits);
+  if (picked == nullptr) refuse(candidates, descriptor, limits);
+  TileCandidate chosen{*picked, estimate_resources(descriptor, *picked, limits), TileVerdict::kChosen, {}};
+  TileChoice choice{*picked, why_chosen(candidates, chosen.resources.ctas_per_sm), {}};
+  for (const TileConfig& config : candidates.configs) {
+    if (&config == picked) {
+      choice.candidates.push_back(chosen);
+      continue;
+    }
+    TileCandidate other{config, estimate_resources(descriptor, config, limits), TileVerdict::kRefused, {}};
+    other.reasons = broken_limits(needs_of(descriptor, config, limits), limits, to_string(descriptor.target));
+    if (other.reasons.empty()) {
+      other.verdict = TileVerdict::kPassedOver;
+      other.reasons.push_back(why_passed_over(other, chosen, &config < picked));
+    }
+    choice.candidates.push_back(std::move(other));
+  }
+  return choice;
+}
+
+}  // namespace generator
+
+namespace {
+
+TargetLimits limits_for_legal(const KernelDescriptor& descriptor) {
+  if (std::vector<std::string> rules = broken_rules(descriptor); !rules.empty())
+    throw generator::InvalidRequest(std::move(rules));
+  return *limits_of(descriptor.target);
+}
+
+}  // namespace
+
+std::string_view to_string(TileVerdict verdict) {
+  switch (verdict) {
+    case TileVerdict::kChosen:
+      return "chosen";
+    case TileVerdict::kRefused:
+      return "refused";
+    case TileVerdict::kPassedOver:
+      return "passed over";
+  }
+  return "unknown";
+}
+
+TileConfig default_tile_config(const KernelDescriptor& descriptor) {
+  return generator::default_tile_config(descriptor, limits_for_legal(descriptor));
+}
+
+TileChoice choose_default_tile(const KernelDescriptor& descriptor) {
+  return generator::choose_default_tile(descriptor, limits_for_legal(descriptor));
+}
+
+}  // namespace flashmask

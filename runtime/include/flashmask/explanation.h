@@ -1,0 +1,43 @@
+#pragma once
+
+#include <string>
+#include <string_view>
+
+#include "flashmask/export.h"
+#include "flashmask/kernel_descriptor.h"
+#include "flashmask/target_limits.h"
+#include "flashmask/tile_choice.h"
+#include "flashmask/tile_config.h"
+
+namespace flashmask {
+
+/// Where a kernel comes from; kMemory: from this process, kCompiled: from NVRTC, now.
+enum class KernelOrigin { kMemory, kDisk, kCompiled };
+FLASHMASK_API std::string_view to_string(KernelOrigin origin);
+
+/// What a request would get, and why. Runtime::explain() makes it.
+struct Explanation {
+  KernelDescriptor descriptor;
+  TargetLimits limits;  ///< of the target
+
+  std::string family;          ///< of kernels, by the instructions that they multiply with: "mma.sync"
+  std::string family_targets;  ///< where it runs: "sm_80 and up"
+  std::string family_note;     ///< what the target leads one to expect and is not there yet; may be empty
+
+  TileConfig config;           ///< the one asked for, else the default
+  std::string config_reason;   ///< why this one, as a sentence
+  ResourceEstimate resources;  ///< of it
+  TileChoice default_tile;     ///< every candidate for the default, also where another configuration was asked for
+
+  std::string entry;   ///< the kernel's name in its image
+  std::string digest;  ///< the name of its cache entry, in hex
+
+  KernelOrigin origin = KernelOrigin::kCompiled;  ///< where a request would take the kernel from now
+  bool may_compile = true;                        ///< the policy allows it; if not, kCompiled means Error{kNotCached}
+  std::string cache_directory;                    ///< empty: there is none
+  std::string cache_file;                         ///< the entry on disk that a request would take; empty: there is none
+  std::string toolchain;                          ///< that compiled it, e.g. "nvrtc 13.0.88"
+  std::string cache_miss;                         ///< why the disk does not serve it, as a sentence; empty if it does
+};
+
+}  // namespace flashmask
