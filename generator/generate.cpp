@@ -5,7 +5,7 @@
 #include <algorithm>
 #include <stdexcept>
 
-#include "generator/forward_layout.h"
+#include "generator/kernel_text.h"
 #include "templates/embedded.h"
 
 namespace flashmask::generator {
@@ -18,10 +18,7 @@ const templates::Template& find_template(std::string_view name) {
   return *found;
 }
 
-std::string_view row_mask_template(MaskForm form) {
-  if (form == MaskForm::kWindow) return "mask/rows_window.cuh";
-  return has_diagonal(form) ? "mask/rows_causal.cuh" : "mask/rows_all.cuh";
-}
+}  // namespace
 
 std::string_view column_mask_template(MaskForm form) {
   switch (form) {
@@ -38,102 +35,33 @@ std::string_view column_mask_template(MaskForm form) {
   }
 }
 
-/// Which key tiles a query tile visits: by closed form, or by the plan of the mask.
-std::string_view walk_template(MaskForm form) {
-  return vectors_per_column(form) > 0 ? "walk/tiles_listed.cuh" : "walk/tiles_closed.cuh";
-}
-
-/// The templates of a forward kernel, each after those that it uses.
-std::vector<std::string_view> forward_templates(const KernelDescriptor& descriptor) {
-  return {"mask_plan_types.cuh",
-          "forward_arguments.cuh",
-          "primitives/math.cuh",
-          "primitives/mma.cuh",
-          "primitives/shared_memory.cuh",
-          "primitives/global_memory.cuh",
-          "primitives/async_copy.cuh",
-          "primitives/thread.cuh",
-          "shared_tile.cuh",
-          "online_softmax.cuh",
-          "mask/key_range.cuh",
-          row_mask_template(descriptor.mask_form),
-          column_mask_template(descriptor.mask_form),
-          "walk/visited_tile.cuh",
-          walk_template(descriptor.mask_form),
-          "forward_sm80.cuh"};
-}
-
-std::string entry_name(const KernelDescriptor& descriptor, const TileConfig& config) {
-  std::string name = fmt::format("flashmask_{}_{}_d{}", to_string(descriptor.pass), to_string(descriptor.dtype),
-                                 descriptor.head_dim_qk);
-  if (descriptor.head_dim_v != descriptor.head_dim_qk) name += fmt::format("_{}", descriptor.head_dim_v);
-  return name + fmt::format("_{}_{}x{}", to_string(descriptor.mask_form), config.tile_q, config.tile_k);
-}
-
-std::string config_text(const KernelDescriptor& descriptor, const TileConfig& config, int shared_bytes) {
-  return fmt::format(
-      "// {} | {}\n"
-      "namespace flashmask::config {{\n"
-      "inline constexpr bool kIsBfloat16 = {};\n"
-      "inline constexpr int kHeadDimQk = {};\n"
-      "inline constexpr int kHeadDimV = {};\n"
-      "inline constexpr int kPaddedHeadDimQk = {};\n"
-      "inline constexpr int kPaddedHeadDimV = {};\n"
-      "inline constexpr bool kBottomRight = {};\n"
-      "inline constexpr int kTileQ = {};\n"
-      "inline constexpr int kTileK = {};\n"
-      "inline constexpr int kWarps = {};\n"
-      "inline constexpr int kThreads = {};\n"
-      "inline constexpr int kStages = {};\n"
-      "inline constexpr bool kQueryInRegisters = {};\n"
-      "inline constexpr int kSharedBytes = {};\n"
-      "}}  // namespace flashmask::config\n\n",
-      to_string(descriptor), to_string(config), descriptor.dtype == DataType::kBfloat16, descriptor.head_dim_qk,
-      descriptor.head_dim_v, padded_head_dim(descriptor.head_dim_qk), padded_head_dim(descriptor.head_dim_v),
-      descriptor.causal_alignment == CausalAlignment::kBottomRight, config.tile_q, config.tile_k, config.warps,
-      config.warps * 32, config.stages, config.query_in_registers, shared_bytes);
-}
-
-std::string entry_text(std::string_view entry, int threads, int ctas_per_sm) {
-  return fmt::format(
-      "\nextern \"C\" __global__ void __launch_bounds__({}, {})\n"
-      "{}(const __grid_constant__ flashmask::ForwardArguments arguments) {{\n"
-      "  flashmask::forward_attention(arguments);\n"
-      "}}\n",
-      threads, ctas_per_sm, entry);
-}
-
-}  // namespace
-
 KernelSource generate(const KernelDescriptor& descriptor, const TileConfig& config) {
   if (std::vector<std::string> rules = broken_rules(descriptor, config); !rules.empty())
     throw InvalidRequest(std::move(rules));
 
-  const ResourceEstimate resources = estimate_resources(descriptor, config);
+  const KernelText text =
+      descriptor.pass == Pass::kMaskPlan ? mask_plan_text(descriptor) : forward_text(descriptor, config);
   KernelSource source;
-  source.entry = entry_name(descriptor, config);
-  source.threads = config.warps * 32;
-  source.shared_bytes = resources.shared_bytes;
+  source.entry = text.entries.front();
+  source.entries = text.entries;
+  source.threads = text.threads;
+  source.shared_bytes = text.shared_bytes;
   source.descriptor = descriptor;
   source.config = config;
 
-  const std::string head = config_text(descriptor, config, resources.shared_bytes);
-  // Asking ptxas for three CTAs caps the registers below what small head dims need, and it spills; two cost nothing.
-  const std::string tail = entry_text(source.entry, source.threads, std::clamp(resources.ctas_per_sm, 1, 2));
-  const std::vector<std::string_view> names = forward_templates(descriptor);
-  std::size_t size = head.size() + tail.size();
-  for (const std::string_view name : names) size += find_template(name).text.size() + 1;
+  std::size_t size = text.head.size() + text.tail.size();
+  for (const std::string_view name : text.templates) size += find_template(name).text.size() + 1;
   source.text.reserve(size);
-  source.text += head;
-  source.template_digests.reserve(names.size());
-  for (const std::string_view name : names) {
+  source.text += text.head;
+  source.template_digests.reserve(text.templates.size());
+  for (const std::string_view name : text.templates) {
     const templates::Template& part = find_template(name);
     source.text += part.text;
     source.text += '\n';
     source.template_digests.push_back(part.digest);
   }
-  source.text += tail;
-  source.generated = head + tail;
+  source.text += text.tail;
+  source.generated = text.head + text.tail;
   return source;
 }
 

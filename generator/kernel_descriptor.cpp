@@ -13,7 +13,7 @@ namespace {
 template <class Value, std::size_t kCount>
 using Names = std::array<std::pair<Value, std::string_view>, kCount>;
 
-constexpr Names<Pass, 1> kPasses{{{Pass::kForward, "forward"}}};
+constexpr Names<Pass, 2> kPasses{{{Pass::kForward, "forward"}, {Pass::kMaskPlan, "mask-plan"}}};
 constexpr Names<DataType, 2> kDataTypes{{{DataType::kFloat16, "fp16"}, {DataType::kBfloat16, "bf16"}}};
 constexpr Names<MaskForm, 7> kMaskForms{{{MaskForm::kNone, "none"},
                                          {MaskForm::kCausal, "causal"},
@@ -88,8 +88,19 @@ std::vector<std::string> broken_rules(const KernelDescriptor& descriptor) {
   std::vector<std::string> rules;
   check_known(rules, "pass", kPasses, descriptor.pass);
   check_known(rules, "dtype", kDataTypes, descriptor.dtype);
-  check_head_dim(rules, "head_dim_qk", descriptor.head_dim_qk);
-  check_head_dim(rules, "head_dim_v", descriptor.head_dim_v);
+  if (descriptor.pass == Pass::kMaskPlan) {
+    if (descriptor.head_dim_qk != 0 || descriptor.head_dim_v != 0 || descriptor.dtype != DataType::kBfloat16)
+      rules.push_back(fmt::format(
+          "head_dim_qk = {}, head_dim_v = {}, dtype = {}: a mask plan knows none of them; leave the head dims at 0 and "
+          "the dtype at bf16, as KernelDescriptor::mask_plan() does",
+          descriptor.head_dim_qk, descriptor.head_dim_v, to_string(descriptor.dtype)));
+    if (vectors_per_column(descriptor.mask_form) == 0)
+      rules.push_back(fmt::format("mask_form = {}: closed forms need no plan; c1, c2, f2 and f4 have one",
+                                  to_string(descriptor.mask_form)));
+  } else {
+    check_head_dim(rules, "head_dim_qk", descriptor.head_dim_qk);
+    check_head_dim(rules, "head_dim_v", descriptor.head_dim_v);
+  }
   check_known(rules, "mask_form", kMaskForms, descriptor.mask_form);
   check_known(rules, "causal_alignment", kAlignments, descriptor.causal_alignment);
   if (descriptor.causal_alignment == CausalAlignment::kTopLeft && !has_diagonal(descriptor.mask_form))
@@ -119,10 +130,12 @@ std::string to_string(Target target) {
 }
 
 std::string to_string(const KernelDescriptor& descriptor) {
-  std::string head_dim = fmt::format("d{}", descriptor.head_dim_qk);
-  if (descriptor.head_dim_v != descriptor.head_dim_qk) head_dim += fmt::format("/{}", descriptor.head_dim_v);
-  std::string text = fmt::format("{} {} {} {}", to_string(descriptor.pass), to_string(descriptor.dtype), head_dim,
-                                 to_string(descriptor.mask_form));
+  std::string text(to_string(descriptor.pass));
+  if (descriptor.pass != Pass::kMaskPlan) {
+    text += fmt::format(" {} d{}", to_string(descriptor.dtype), descriptor.head_dim_qk);
+    if (descriptor.head_dim_v != descriptor.head_dim_qk) text += fmt::format("/{}", descriptor.head_dim_v);
+  }
+  text += fmt::format(" {}", to_string(descriptor.mask_form));
   if (has_diagonal(descriptor.mask_form)) text += fmt::format(" {}", to_string(descriptor.causal_alignment));
   return text + " " + to_string(descriptor.target);
 }

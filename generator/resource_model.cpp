@@ -22,6 +22,8 @@ int estimate_registers(const KernelDescriptor& descriptor, const TileConfig& con
 }  // namespace
 
 CtaNeeds needs_of(const KernelDescriptor& descriptor, const TileConfig& config, const TargetLimits& limits) {
+  // 256 threads, and the static shared memory of the larger of its two kernels, rounded up.
+  if (descriptor.pass == Pass::kMaskPlan) return {.warps = 8, .registers_per_thread = 64, .shared_bytes = 9216};
   return {.warps = config.warps,
           .registers_per_thread = std::min(estimate_registers(descriptor, config), limits.registers_per_thread),
           .shared_bytes = forward_shared_bytes(descriptor, config)};

@@ -85,12 +85,14 @@ std::string why_chosen(const Candidates& candidates, int chosen_ctas) {
 }  // namespace
 
 TileConfig default_tile_config(const KernelDescriptor& descriptor, const TargetLimits& limits) {
+  if (descriptor.pass == Pass::kMaskPlan) return {};
   const Candidates candidates = candidates_for(descriptor);
   if (const TileConfig* chosen = pick(candidates, descriptor, limits)) return *chosen;
   refuse(candidates, descriptor, limits);
 }
 
 TileChoice choose_default_tile(const KernelDescriptor& descriptor, const TargetLimits& limits) {
+  if (descriptor.pass == Pass::kMaskPlan) return {{}, "the tiles of a mask plan are arguments of its launches", {}};
   const Candidates candidates = candidates_for(descriptor);
   const TileConfig* picked = pick(candidates, descriptor, limits);
   if (picked == nullptr) refuse(candidates, descriptor, limits);

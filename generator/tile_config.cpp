@@ -11,6 +11,13 @@ namespace flashmask {
 std::vector<std::string> broken_rules(const KernelDescriptor& descriptor, const TileConfig& config) {
   std::vector<std::string> rules = broken_rules(descriptor);
   const bool legal_descriptor = rules.empty();
+  if (descriptor.pass == Pass::kMaskPlan) {
+    if (!(config == TileConfig{}))
+      rules.push_back(fmt::format("{}: the tiles of a mask plan are arguments of its launches; leave the configuration "
+                                  "at its default",
+                                  to_string(config)));
+    return rules;
+  }
   if (config.warps < 1 || config.warps > 8)
     rules.push_back(fmt::format("warps = {}: 1 to 8 are allowed", config.warps));
   const int row_step = 16 * std::clamp(config.warps, 1, 8);
@@ -31,6 +38,7 @@ std::vector<std::string> broken_rules(const KernelDescriptor& descriptor, const 
 }
 
 std::string to_string(const TileConfig& config) {
+  if (config == TileConfig{}) return "any tile";
   return fmt::format("{}x{} w{} s{}{}", config.tile_q, config.tile_k, config.warps, config.stages,
                      config.query_in_registers ? " qreg" : "");
 }

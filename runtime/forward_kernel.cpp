@@ -7,6 +7,8 @@
 #include <type_traits>
 #include <utility>
 
+#include "runtime/plan/layout.h"
+
 namespace flashmask {
 namespace {
 
@@ -44,6 +46,8 @@ ForwardArguments forward_arguments(const KernelDescriptor& descriptor, const Til
                                    const ForwardLaunch& launch) {
   const int row_tiles = (launch.seqlen_q + config.tile_q - 1) / config.tile_q;
   const int key_tiles = (launch.seqlen_k + config.tile_k - 1) / config.tile_k;
+  const bool has_plan = launch.plan.data != 0;
+  const PlanLayout plan = has_plan ? plan_layout(launch.plan.mask, launch.plan.tile) : PlanLayout{};
   const bool has_vectors = vectors_per_column(descriptor.mask_form) > 0;
   return {
       .query = pointer<const void>(launch.query.data),
@@ -52,8 +56,8 @@ ForwardArguments forward_arguments(const KernelDescriptor& descriptor, const Til
       .output = pointer<void>(launch.output.data),
       .lse = pointer<float>(launch.lse),
       .row_intervals = pointer<const int>(launch.startend_row_indices),
-      .plan_work = nullptr,
-      .plan_classes = nullptr,
+      .plan_work = has_plan ? pointer<const mask_plan::Work>(launch.plan.data + plan.row_work) : nullptr,
+      .plan_classes = has_plan ? pointer<const mask_plan::TileWord>(launch.plan.data + plan.row_classes) : nullptr,
       .query_strides = strides_of(launch.query),
       .key_strides = strides_of(launch.key),
       .value_strides = strides_of(launch.value),
@@ -76,7 +80,7 @@ ForwardArguments forward_arguments(const KernelDescriptor& descriptor, const Til
 }
 
 void ForwardKernel::launch(const ForwardLaunch& launch, Stream stream, DevicePointer) const {
-  if (const std::vector<std::string> rules = broken_rules(descriptor_, launch); !rules.empty()) [[unlikely]]
+  if (const std::vector<std::string> rules = broken_rules(descriptor_, launch, config_); !rules.empty()) [[unlikely]]
     throw Error(
         ErrorCode::kInvalidArgument,
         fmt::format("the launch of \"{}\" breaks {}:\n  {}", to_string(descriptor_),

@@ -5,6 +5,7 @@
 #include <initializer_list>
 
 #include "flashmask/runtime.h"
+#include "runtime/plan/layout.h"
 
 namespace flashmask {
 namespace {
@@ -60,6 +61,33 @@ void check_tensor(Rules& rules, const char* name, const TensorView& tensor, int 
   }
 }
 
+/// A plan must be of this very mask, and all there.
+void check_plan(Rules& rules, const KernelDescriptor& descriptor, const ForwardLaunch& launch) {
+  const PlanView& plan = launch.plan;
+  if (plan.data == 0) return;
+  rules.require(plan.mask.form == descriptor.mask_form && plan.mask.causal_alignment == descriptor.causal_alignment,
+                "the plan is of form {} {}, the kernel of {} {}", to_string(plan.mask.form),
+                to_string(plan.mask.causal_alignment), to_string(descriptor.mask_form),
+                to_string(descriptor.causal_alignment));
+  const auto check = [&](const char* name, int of_plan, int of_launch) {
+    rules.require(of_plan == of_launch, "the plan has {} = {}, the launch {}: prepare a plan of this mask", name,
+                  of_plan, of_launch);
+  };
+  check("batch", plan.mask.batch, launch.batch);
+  check("num_heads_mask", plan.mask.num_heads, launch.num_heads_mask);
+  check("seqlen_q", plan.mask.seqlen_q, launch.seqlen_q);
+  check("seqlen_k", plan.mask.seqlen_k, launch.seqlen_k);
+  // Without formatting a text that nobody needs: a launch allocates nothing.
+  const bool is_tile = plan.tile.tile_q >= 16 && plan.tile.tile_k >= 16;
+  rules.require(is_tile, "the plan has tiles of {} x {}: take a view that MaskPlan returned", plan.tile.tile_q,
+                plan.tile.tile_k);
+  if (!is_tile || plan.mask.seqlen_q < 1 || plan.mask.seqlen_k < 1) return;
+  const std::size_t needed = plan_layout(plan.mask, plan.tile).bytes;
+  rules.require(plan.bytes >= needed, "the plan has {} bytes, {} are needed", plan.bytes, needed);
+  rules.require(plan.data % kRowAlignment == 0, "the plan is at 0x{:x}: a multiple of {} bytes is needed", plan.data,
+                kRowAlignment);
+}
+
 }  // namespace
 
 std::vector<std::string> broken_rules(const KernelDescriptor& descriptor, const ForwardLaunch& launch) {
@@ -102,7 +130,10 @@ std::vector<std::string> broken_rules(const KernelDescriptor& descriptor, const 
     rules.require(heads == 1 || (heads > 0 && (heads == launch.num_heads_kv || heads == launch.num_heads_q)),
                   "num_heads_mask = {}: 1, num_heads_kv = {} or num_heads_q = {} is allowed", heads,
                   launch.num_heads_kv, launch.num_heads_q);
+    check_plan(rules, descriptor, launch);
   } else {
+    rules.require(launch.plan.data == 0, "a plan is given, but form {} needs none: leave it out",
+                  to_string(descriptor.mask_form));
     rules.require(launch.startend_row_indices == 0,
                   "startend_row_indices is given, but form {} has none: leave it 0, or request form c1, c2, f2 or f4",
                   to_string(descriptor.mask_form));
@@ -121,6 +152,16 @@ std::vector<std::string> broken_rules(const KernelDescriptor& descriptor, const 
                 "softmax_scale = {}: a finite number over 0 is needed (usually 1/sqrt(head_dim_qk))",
                 launch.softmax_scale);
   return rules.take();
+}
+
+std::vector<std::string> broken_rules(const KernelDescriptor& descriptor, const ForwardLaunch& launch,
+                                      const TileConfig& config) {
+  std::vector<std::string> rules = broken_rules(descriptor, launch);
+  const TileShape tile{config.tile_q, config.tile_k};
+  if (launch.plan.data != 0 && !(launch.plan.tile == tile))
+    rules.push_back(fmt::format("the plan has tiles of {} x {}, the kernel of {} x {}: prepare it for Kernel::tile()",
+                                launch.plan.tile.tile_q, launch.plan.tile.tile_k, tile.tile_q, tile.tile_k));
+  return rules;
 }
 
 }  // namespace flashmask

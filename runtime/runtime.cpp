@@ -12,6 +12,7 @@
 #include "runtime/forward_kernel.h"
 #include "runtime/kernel_table.h"
 #include "runtime/logger.h"
+#include "runtime/plan/plan_kernels.h"
 #include "runtime/precompile_command.h"
 #include "runtime/refusal.h"
 #include "runtime/store/kernel_digest.h"
@@ -83,6 +84,7 @@ struct Runtime::State {
   KernelTable table;
   cache::SingleFlight<std::shared_ptr<const StoredKernel>> images;
   cache::SingleFlight<std::shared_ptr<const Kernel>> kernels;
+  cache::SingleFlight<std::shared_ptr<const PlanKernels>> plans;
 
   // A hot request touches hot_hits alone: what was requested and served from memory is summed up on demand.
   std::atomic<std::uint64_t> hot_hits{0};
@@ -165,23 +167,40 @@ struct Runtime::State {
     return kernel;
   }
 
-  std::shared_ptr<const Kernel> request_cold(const RequestKey& key, const RequestOptions& options) {
+  /// What a descriptor becomes on this device: made by `load` once per kernel, from images that are found or compiled.
+  template <typename Loaded, typename Load>
+  std::shared_ptr<const Loaded> load_once(cache::SingleFlight<std::shared_ptr<const Loaded>>& flights,
+                                          const KernelDescriptor& descriptor, const RequestOptions& options,
+                                          Load&& load) {
     count(other_requests);
     if (!device)
       throw Error(ErrorCode::kInvalidArgument, "this runtime has no device: it can compile kernels, not load them",
                   "Make it with open_cuda_device() or open_emulated_device().");
-    const generator::KernelSource source = generate(key.descriptor, options);
-    if (auto refusal = refuse_target(key.descriptor.target, device->properties()))
+    const generator::KernelSource source = generate(descriptor, options);
+    if (auto refusal = refuse_target(descriptor.target, device->properties()))
       throw Error(ErrorCode::kUnsupported, *refusal,
                   fmt::format("Request target {}.", to_string(device->properties().target)));
     const cache::Digest digest = digest_of(source);
     bool made = false;
-    std::shared_ptr<const Kernel> kernel = kernels.run(digest, [&]() -> std::shared_ptr<const Kernel> {
+    std::shared_ptr<const Loaded> loaded = flights.run(digest, [&]() -> std::shared_ptr<const Loaded> {
       const std::shared_ptr<const StoredKernel> stored = obtain(digest, source, made);
       const PhaseTimer timer(loading);
-      return std::make_shared<ForwardKernel>(device, source, *stored, digest.hex());
+      return load(digest, source, *stored);
     });
     if (!made) count(other_memory_hits);
+    return loaded;
+  }
+
+  std::shared_ptr<const Kernel> request_cold(const RequestKey& key, const RequestOptions& options) {
+    if (key.descriptor.pass == Pass::kMaskPlan)
+      throw Error(ErrorCode::kInvalidArgument,
+                  fmt::format("\"{}\" is not launched by itself: a MaskPlan requests it", to_string(key.descriptor)),
+                  "Make a MaskPlan; Runtime::compile() puts its kernels into the cache.");
+    std::shared_ptr<const Kernel> kernel = load_once(
+        kernels, key.descriptor, options,
+        [&](const cache::Digest& digest, const generator::KernelSource& source, const StoredKernel& stored) {
+          return std::make_shared<const ForwardKernel>(device, source, stored, digest.hex());
+        });
     table.insert(key, kernel);
     return kernel;
   }
@@ -199,6 +218,16 @@ std::shared_ptr<const Kernel> Runtime::request(const KernelDescriptor& descripto
     return *kernel;
   }
   return state_->request_cold(key, options);
+}
+
+std::shared_ptr<const PlanKernels> Runtime::plan_kernels(MaskForm form, CausalAlignment alignment) {
+  State& state = *state_;
+  const Target target = state.device ? state.device->properties().target : Target{};
+  return state.load_once(
+      state.plans, KernelDescriptor::mask_plan(form, alignment, target), {},
+      [&](const cache::Digest&, const generator::KernelSource& source, const StoredKernel& stored) {
+        return std::make_shared<const PlanKernels>(state.device, source, stored);
+      });
 }
 
 CompiledKernel Runtime::compile(const KernelDescriptor& descriptor, const RequestOptions& options) {

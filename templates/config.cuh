@@ -10,6 +10,7 @@ inline constexpr int kHeadDimQk = 128;
 inline constexpr int kHeadDimV = 128;
 inline constexpr int kPaddedHeadDimQk = 128;  // to whole matrix operands of 16 columns
 inline constexpr int kPaddedHeadDimV = 128;
+inline constexpr bool kHasDiagonal = false;  // of plans alone
 inline constexpr bool kBottomRight = true;
 inline constexpr int kTileQ = 128;
 inline constexpr int kTileK = 64;

@@ -7,6 +7,7 @@ namespace flashmask {
 /// Form F4: a key is hidden from the rows [LTS, LTE) and [UTS, UTE), in any order.
 struct ColumnMask {
   static constexpr int kVectors = 4;
+  static constexpr int kIntervals = 2;
   int at[kVectors];
 
   /// Reads the bounds of one column from shared memory.
@@ -14,6 +15,10 @@ struct ColumnMask {
   __device__ __forceinline__ bool hides(int row) const {
     return (row >= at[0] && row < at[1]) || (row >= at[2] && row < at[3]);
   }
+
+  /// Interval i of the hidden rows, [start, end): anything may reach beyond the rows or be empty.
+  __device__ __forceinline__ int start(int i) const { return at[2 * i]; }
+  __device__ __forceinline__ int end(int i) const { return at[2 * i + 1]; }
 
   /// Whether one of the rows first_row … last_row may be hidden; exact but for intervals that are empty.
   __device__ __forceinline__ bool hides_any(int first_row, int last_row) const {

@@ -10,7 +10,10 @@
 namespace flashmask {
 
 /// What a kernel computes. Backward is a pass of its own.
-enum class Pass { kForward };
+enum class Pass {
+  kForward,
+  kMaskPlan,  ///< the tiles of a mask, for the other passes; MaskPlan requests it
+};
 
 /// Element type of Q, K, V and the output. Accumulation, softmax and LSE are fp32.
 enum class DataType { kFloat16, kBfloat16 };
@@ -50,6 +53,12 @@ struct KernelDescriptor {
   Target target;
 
   friend bool operator==(const KernelDescriptor&, const KernelDescriptor&) = default;
+
+  /// The kernels that build plans of masks of this form. They know neither element type nor head dims (0), and tiles
+  /// are arguments of their launches.
+  static KernelDescriptor mask_plan(MaskForm form, CausalAlignment alignment, Target target) {
+    return {Pass::kMaskPlan, DataType::kBfloat16, 0, 0, form, alignment, target};
+  }
 };
 
 /// Number of int32 values per key column of startend_row_indices: 0, 1, 2 or 4.

@@ -15,6 +15,7 @@
 #include "flashmask/explanation.h"
 #include "flashmask/export.h"
 #include "flashmask/kernel_descriptor.h"
+#include "flashmask/mask_plan.h"
 #include "flashmask/tile_config.h"
 
 namespace flashmask {
@@ -51,10 +52,16 @@ struct ForwardLaunch {
   float softmax_scale = 0;                 ///< finite and > 0
   int window_left = -1;                    ///< keys to the left that a query sees; -1: all (kWindow only)
   int window_right = -1;
+  /// The plan of this mask for this kernel's tiles (MaskPlan::prepare(), Kernel::tile()); without one, forms with
+  /// vectors visit every tile that the diagonal leaves. The result is the same, bit for bit.
+  PlanView plan{};
 };
 
 /// Every rule that the launch breaks for this descriptor. Empty if legal.
 FLASHMASK_API std::vector<std::string> broken_rules(const KernelDescriptor& descriptor, const ForwardLaunch& launch);
+/// The same, and whether the plan has the tiles of this configuration.
+FLASHMASK_API std::vector<std::string> broken_rules(const KernelDescriptor& descriptor, const ForwardLaunch& launch,
+                                                    const TileConfig& config);
 
 /// What is known of the problems to come; it only helps to choose a TileConfig.
 struct ProblemHint {
@@ -84,6 +91,8 @@ class FLASHMASK_API Kernel {
   virtual ~Kernel();
   virtual const KernelDescriptor& descriptor() const = 0;
   virtual const TileConfig& config() const = 0;
+  /// The tiles that a plan for this kernel must have.
+  TileShape tile() const { return {config().tile_q, config().tile_k}; }
   virtual const KernelResources& resources() const = 0;
   /// Where this kernel came from when it was first requested in this process.
   virtual KernelOrigin origin() const = 0;
@@ -153,6 +162,8 @@ struct FLASHMASK_API Policy {
   static Policy from_environment();
 };
 
+class PlanKernels;
+
 /// Turns descriptors into kernels: in memory, else from the cache on disk, else compiled and stored. Thread-safe; one
 /// compilation per kernel however many threads ask. Needs no compiler while the cache has the kernel, and no device for
 /// compile() and explain().
@@ -180,6 +191,9 @@ class FLASHMASK_API Runtime {
   RuntimeCounters counters() const;
 
  private:
+  friend class MaskPlan;
+  std::shared_ptr<const PlanKernels> plan_kernels(MaskForm form, CausalAlignment alignment);
+
   struct State;
   std::unique_ptr<State> state_;
 };

@@ -1,0 +1,30 @@
+#pragma once
+
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "flashmask/kernel_descriptor.h"
+#include "flashmask/tile_config.h"
+
+namespace flashmask::generator {
+
+/// The text of a kernel before it is put together: what is generated, and the templates in between.
+struct KernelText {
+  std::vector<std::string> entries;          ///< names of the extern "C" __global__ functions
+  std::string head;                          ///< the config
+  std::vector<std::string_view> templates;   ///< each after those that it uses
+  std::string tail;                          ///< the entries
+  int threads = 0;                           ///< per CTA
+  int shared_bytes = 0;                      ///< dynamic shared memory per CTA
+};
+
+/// Of a legal descriptor and configuration.
+KernelText forward_text(const KernelDescriptor& descriptor, const TileConfig& config);
+/// Of a legal descriptor whose pass is kMaskPlan; tiles are arguments of its launches.
+KernelText mask_plan_text(const KernelDescriptor& descriptor);
+
+/// The template with the ColumnMask of a form.
+std::string_view column_mask_template(MaskForm form);
+
+}  // namespace flashmask::generator
