@@ -22,6 +22,8 @@ struct RowInterval {
 /// No form masks more than two: the diagonal of a causal form merges with, or leaves beside it, a single interval.
 class MaskedRows {
  public:
+  using value_type = RowInterval;
+  using const_iterator = const RowInterval*;
   static constexpr int kMaxIntervals = 2;
 
   const RowInterval* begin() const { return intervals_.data(); }
