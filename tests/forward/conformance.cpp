@@ -100,9 +100,10 @@ json run_kernel(const std::string& device_name, const KernelDescriptor& descript
   const TileConfig config = default_tile_config(descriptor);
   const auto kernel = compile_at_level(level, generator::generate(descriptor, config), device, tested_policy());
   const TestProblem problem = conformance_problem(descriptor, config);
-  const LaunchResult actual = run_forward(*device, *kernel, problem);
+  Runtime runtime(device, tested_policy());
+  const LaunchResult actual = run_forward(runtime, *kernel, problem);
   const auto emulated = emulated_runtime(descriptor.target, 1);
-  const LaunchResult golden = run_forward(*emulated->device(), *emulated->request(descriptor), problem);
+  const LaunchResult golden = run_forward(*emulated, *emulated->request(descriptor), problem);
 
   const reference::Comparison against_fp64 = reference::compare(problem.view(), actual.output, actual.lse, 1);
   const Difference against_golden = difference(actual, golden, descriptor.dtype);

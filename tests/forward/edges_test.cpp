@@ -31,7 +31,7 @@ TEST_P(ForwardEdges, EveryLengthAroundATileIsWithinTheBound) {
           variety.window_right = turn % 4 == 0 ? -1 : turn % 37;
         }
         const TestProblem problem(descriptor, {.seqlen_q = seqlen_q, .seqlen_k = seqlen_k}, variety);
-        EXPECT_TRUE(is_correct(*runtime.device(), *kernel, problem));
+        EXPECT_TRUE(is_correct(runtime, *kernel, problem));
       }
     }
   }
@@ -56,7 +56,7 @@ TEST(ForwardConfigs, EveryShapeOfConfigurationIsWithinTheBound) {
       const TestProblem problem(descriptor,
                                 {.seqlen_q = config.tile_q + 3, .seqlen_k = 2 * config.tile_k + 5, .heads_q = 2},
                                 {.seed = static_cast<std::uint64_t>(++served)});
-      EXPECT_TRUE(is_correct(*runtime.device(), *kernel, problem, {.layout = Layout::kPadded}));
+      EXPECT_TRUE(is_correct(runtime, *kernel, problem, {.layout = Layout::kPadded}));
     }
   }
   EXPECT_GE(served, 12);
@@ -75,7 +75,7 @@ TEST(ForwardHeadDims, EveryMultipleOf8ThatIsNotOneOf16IsPaddedRight) {
     const auto kernel = runtime.request(descriptor);
     const TestProblem problem(descriptor, {.seqlen_q = 37, .seqlen_k = kernel->config().tile_k + 9},
                               {.seed = static_cast<std::uint64_t>(head_dim_qk)});
-    EXPECT_TRUE(is_correct(*runtime.device(), *kernel, problem, {.layout = Layout::kInterleaved}));
+    EXPECT_TRUE(is_correct(runtime, *kernel, problem, {.layout = Layout::kInterleaved}));
   }
 }
 

@@ -24,9 +24,9 @@ TEST(EmulatedForward, GivesTheSameBitsWhateverTheInterleaving) {
     for (std::uint64_t seed = 0; seed < 8; ++seed) {
       const auto runtime = emulated_runtime(Target{}, seed);
       const auto kernel = runtime->request(descriptor);
-      const LaunchResult result = run_forward(*runtime->device(), *kernel, problem);
+      const LaunchResult result = run_forward(*runtime, *kernel, problem);
       if (seed == 0) {
-        EXPECT_TRUE(is_correct(*runtime->device(), *kernel, problem));
+        EXPECT_TRUE(is_correct(*runtime, *kernel, problem));
         first = result;
       }
       EXPECT_EQ(result.output, first.output) << "seed " << seed;
@@ -50,7 +50,7 @@ TEST_P(EmulatedTargets, HaveCodeThatIsWithinTheBound) {
       descriptor.target = target;
       const auto kernel = runtime->request(descriptor);
       const TestProblem problem(descriptor, {.seqlen_q = kernel->config().tile_q + 1, .seqlen_k = 130});
-      EXPECT_TRUE(is_correct(*runtime->device(), *kernel, problem));
+      EXPECT_TRUE(is_correct(*runtime, *kernel, problem));
     }
   }
 }
@@ -115,9 +115,7 @@ TEST_P(EmulatedGates, DefaultsHaveNoBankConflictAndACopyInFlightAtEveryMultiplyB
     const bool short_diagonal = descriptor.causal_alignment == CausalAlignment::kTopLeft &&
                                 descriptor.mask_form != MaskForm::kWindow;  // whose bounds are open here
     const int tiles = short_diagonal ? std::min(kTiles, (config.tile_q + config.tile_k - 1) / config.tile_k) : kTiles;
-    runtime->device()->take_statistics();
-    run_forward(*runtime->device(), *kernel, problem);
-    const LaunchStatistics statistics = runtime->device()->take_statistics();
+    const LaunchStatistics statistics = run_forward(*runtime, *kernel, problem).statistics;
     const TileProducts products = products_of_tile(descriptor, config);
     EXPECT_EQ(statistics.shared_bank_conflicts, 0u);
     EXPECT_EQ(statistics.matrix_instructions, tiles * (products.scores + products.values));

@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <cstring>
 #include <memory>
+#include <optional>
 
 namespace flashmask::forward_tests {
 namespace {
@@ -110,7 +111,9 @@ std::string first_change(const char* name, std::span<const std::byte> bytes) {
 
 }  // namespace
 
-LaunchResult run_forward(Device& device, const Kernel& kernel, const TestProblem& problem, const LaunchChoice& choice) {
+LaunchResult run_forward(Runtime& runtime, const Kernel& kernel, const TestProblem& problem,
+                         const LaunchChoice& choice) {
+  Device& device = *runtime.device();
   const Extents& e = problem.extents();
   const reference::ForwardProblem& p = problem.view();
   StridedTensor query(choice.layout, e.batch, e.seqlen_q, e.heads_q, p.head_dim_qk);
@@ -126,6 +129,7 @@ LaunchResult run_forward(Device& device, const Kernel& kernel, const TestProblem
   const Allocation device_query(device, query.memory()), device_key(device, key.memory()),
       device_value(device, value.memory()), device_output(device, output.memory()), device_lse(device, lse);
   std::unique_ptr<Allocation> intervals, workspace;
+  std::optional<MaskPlan> plan;
   ForwardLaunch launch;
   launch.batch = e.batch;
   launch.seqlen_q = e.seqlen_q;
@@ -144,16 +148,30 @@ LaunchResult run_forward(Device& device, const Kernel& kernel, const TestProblem
   if (!p.startend_row_indices.empty()) {
     intervals = std::make_unique<Allocation>(device, std::as_bytes(p.startend_row_indices));
     launch.startend_row_indices = intervals->get();
+    if (choice.with_plan) {
+      const KernelDescriptor& descriptor = kernel.descriptor();
+      plan.emplace(runtime,
+                   MaskShape{.form = descriptor.mask_form,
+                             .causal_alignment = descriptor.causal_alignment,
+                             .batch = e.batch,
+                             .num_heads = e.heads_mask,
+                             .seqlen_q = e.seqlen_q,
+                             .seqlen_k = e.seqlen_k},
+                   launch.startend_row_indices);
+      launch.plan = plan->prepare(kernel.tile());
+    }
   }
   if (const std::size_t bytes = kernel.workspace_size(launch); bytes > 0) {
     workspace = std::make_unique<Allocation>(device, std::vector<std::byte>(bytes, static_cast<std::byte>(kPoison)));
   }
+  device.take_statistics();
   kernel.launch(launch, nullptr, workspace ? workspace->get() : 0);
   device.synchronize(nullptr);
 
+  LaunchResult result;
+  result.statistics = device.take_statistics();
   device.copy_to_host(output.memory(), device_output.get(), nullptr);
   device.copy_to_host(lse, device_lse.get(), nullptr);
-  LaunchResult result;
   result.output = output.take_out();
   result.overwritten = first_change("the output", output.memory());
   if (choice.wants_lse) {
@@ -165,11 +183,11 @@ LaunchResult run_forward(Device& device, const Kernel& kernel, const TestProblem
   return result;
 }
 
-testing::AssertionResult is_correct(Device& device, const Kernel& kernel, const TestProblem& problem,
+testing::AssertionResult is_correct(Runtime& runtime, const Kernel& kernel, const TestProblem& problem,
                                     const LaunchChoice& choice) {
   LaunchResult result;
   try {
-    result = run_forward(device, kernel, problem, choice);
+    result = run_forward(runtime, kernel, problem, choice);
   } catch (const Error& error) {
     return testing::AssertionFailure() << describe(problem) << " with " << to_string(kernel.config()) << ", layout "
                                        << static_cast<int>(choice.layout) << ": " << error.what();

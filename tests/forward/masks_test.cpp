@@ -26,7 +26,7 @@ KernelDescriptor descriptor_of(MaskForm form, DataType dtype = DataType::kBfloat
 
 testing::AssertionResult is_correct_here(const TestProblem& problem, const LaunchChoice& choice = {}) {
   Runtime& runtime = tested_runtime();
-  return is_correct(*runtime.device(), *runtime.request(problem.descriptor(), {.hint = {}, .config = kConfig}), problem,
+  return is_correct(runtime, *runtime.request(problem.descriptor(), {.hint = {}, .config = kConfig}), problem,
                     choice);
 }
 
@@ -49,10 +49,10 @@ TEST(ForwardMasks, ThatHideNothingGiveWhatTheFormWithoutVectorsGives) {
     const KernelDescriptor without = descriptor_of(has_diagonal(form) ? MaskForm::kCausal : MaskForm::kNone);
     const RequestOptions options{.hint = {}, .config = kConfig};
     const LaunchResult masked =
-        run_forward(*runtime.device(), *runtime.request(with, options),
+        run_forward(runtime, *runtime.request(with, options),
                     TestProblem(with, extents, {.intervals = Intervals::kNoneMasked, .seed = 5}));
     const LaunchResult plain =
-        run_forward(*runtime.device(), *runtime.request(without, options), TestProblem(without, extents, {.seed = 5}));
+        run_forward(runtime, *runtime.request(without, options), TestProblem(without, extents, {.seed = 5}));
     EXPECT_EQ(masked.output, plain.output) << to_string(form);
     EXPECT_EQ(masked.lse, plain.lse) << to_string(form);
   }
@@ -82,7 +82,7 @@ TEST(ForwardMasks, ThatLeaveEachRowOneKeyCopyItsValue) {
   }
   Runtime& runtime = tested_runtime();
   const auto kernel = runtime.request(problem.descriptor(), {.hint = {}, .config = kConfig});
-  EXPECT_EQ(run_forward(*runtime.device(), *kernel, problem).output, problem.value());
+  EXPECT_EQ(run_forward(runtime, *kernel, problem).output, problem.value());
   EXPECT_TRUE(is_correct_here(problem));
 }
 
@@ -102,8 +102,8 @@ TEST(ForwardMasks, WhoseIntervalsOverlapOrSwapPlacesMeanTheSame) {
     std::swap_ranges(&other.intervals()[4 * j], &other.intervals()[4 * j + 2], &other.intervals()[4 * j + 2]);
   Runtime& runtime = tested_runtime();
   const auto kernel = runtime.request(one.descriptor(), {.hint = {}, .config = kConfig});
-  const LaunchResult a = run_forward(*runtime.device(), *kernel, one);
-  const LaunchResult b = run_forward(*runtime.device(), *kernel, other);
+  const LaunchResult a = run_forward(runtime, *kernel, one);
+  const LaunchResult b = run_forward(runtime, *kernel, other);
   EXPECT_EQ(a.output, b.output);
   EXPECT_EQ(a.lse, b.lse);
   EXPECT_TRUE(is_correct_here(other));
@@ -173,7 +173,7 @@ TEST(ForwardValues, AtTheLargestFiniteNumbersGiveNoNaN) {
     std::ranges::fill(problem.value(), largest);
     Runtime& runtime = tested_runtime();
     const auto kernel = runtime.request(problem.descriptor(), {.hint = {}, .config = kConfig});
-    const LaunchResult result = run_forward(*runtime.device(), *kernel, problem);
+    const LaunchResult result = run_forward(runtime, *kernel, problem);
     EXPECT_EQ(result.overwritten, "");
     for (std::uint16_t bits : result.output) ASSERT_FALSE(std::isnan(reference::to_float(bits, dtype)));
     for (float lse : result.lse) ASSERT_FALSE(std::isnan(lse));
@@ -209,10 +209,10 @@ TEST(ForwardShapes, EveryLayoutGivesTheSameBits) {
   const TestProblem problem(descriptor_of(MaskForm::kC2),
                             {.batch = 2, .seqlen_q = 70, .seqlen_k = 75, .heads_q = 4, .heads_kv = 2, .heads_mask = 2});
   const auto kernel = runtime.request(problem.descriptor(), {.hint = {}, .config = kConfig});
-  const LaunchResult packed = run_forward(*runtime.device(), *kernel, problem);
+  const LaunchResult packed = run_forward(runtime, *kernel, problem);
   for (Layout layout : {Layout::kPadded, Layout::kHeadsFirst, Layout::kInterleaved}) {
     EXPECT_TRUE(is_correct_here(problem, {.layout = layout}));
-    const LaunchResult strided = run_forward(*runtime.device(), *kernel, problem, {.layout = layout});
+    const LaunchResult strided = run_forward(runtime, *kernel, problem, {.layout = layout});
     EXPECT_EQ(strided.output, packed.output);
     EXPECT_EQ(strided.lse, packed.lse);
   }
@@ -222,8 +222,8 @@ TEST(ForwardShapes, WithoutLseTheOutputIsTheSame) {
   Runtime& runtime = tested_runtime();
   const TestProblem problem(descriptor_of(MaskForm::kCausal), {.seqlen_q = 70, .seqlen_k = 75, .heads_q = 2});
   const auto kernel = runtime.request(problem.descriptor(), {.hint = {}, .config = kConfig});
-  EXPECT_EQ(run_forward(*runtime.device(), *kernel, problem, {.wants_lse = false}).output,
-            run_forward(*runtime.device(), *kernel, problem).output);
+  EXPECT_EQ(run_forward(runtime, *kernel, problem, {.wants_lse = false}).output,
+            run_forward(runtime, *kernel, problem).output);
 }
 
 }  // namespace

@@ -61,7 +61,7 @@ TEST_P(ForwardMatrix, EveryFormIsWithinTheBound) {
         variety.window_right = kWindows[turn % kWindows.size()].second;
       }
       const LaunchChoice choice{.layout = kLayouts[turn % std::size(kLayouts)], .wants_lse = turn % 7 != 0};
-      EXPECT_TRUE(is_correct(*runtime.device(), *kernel, TestProblem(descriptor, extents, variety), choice));
+      EXPECT_TRUE(is_correct(runtime, *kernel, TestProblem(descriptor, extents, variety), choice));
     }
   }
 }

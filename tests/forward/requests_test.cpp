@@ -42,7 +42,7 @@ TEST(ForwardRequests, ASweepOf50ShapesCompilesExactlyOneKernel) {
     RequestOptions options;
     options.hint = {extents.seqlen_q, extents.seqlen_k, extents.batch * extents.heads_q};
     const auto kernel = runtime->request(descriptor, options);
-    EXPECT_TRUE(is_correct(*runtime->device(), *kernel,
+    EXPECT_TRUE(is_correct(*runtime, *kernel,
                            TestProblem(descriptor, extents, {.seed = static_cast<std::uint64_t>(n)})));
   }
   const RuntimeCounters counters = runtime->counters();
@@ -60,7 +60,7 @@ TEST(ForwardRequests, ASecondRuntimeOnTheSameCacheCompilesNothing) {
   EXPECT_EQ(second->counters().compiles, 0u);
   EXPECT_EQ(second->counters().disk_hits, 1u);
   EXPECT_EQ(kernel->origin(), KernelOrigin::kDisk);
-  EXPECT_TRUE(is_correct(*second->device(), *kernel, TestProblem(descriptor, {.seqlen_q = 40, .seqlen_k = 50})));
+  EXPECT_TRUE(is_correct(*second, *kernel, TestProblem(descriptor, {.seqlen_q = 40, .seqlen_k = 50})));
 }
 
 TEST(ForwardRequests, OfAnIllegalDescriptorListEveryBrokenRule) {
