@@ -39,12 +39,12 @@ bool is_visible(const MaskShape& shape, const std::int32_t* vectors, int i, int 
 bool is_visible(const ForwardProblem& problem, int batch, int head_q, int i, int j) {
   const MaskShape shape = {problem.mask_form, problem.causal_alignment, problem.batch,       problem.num_heads_mask,
                            problem.seqlen_q,  problem.seqlen_k,         problem.window_left, problem.window_right};
-  const int vectors = vectors_per_column(problem.mask_form);
-  if (vectors == 0) return is_visible(shape, nullptr, i, j);
-  const std::int64_t head_mask = head_q / (problem.num_heads_q / problem.num_heads_mask);
-  const std::int64_t column =
-      (static_cast<std::int64_t>(batch) * problem.num_heads_mask + head_mask) * problem.seqlen_k + j;
-  return is_visible(shape, problem.startend_row_indices.data() + column * vectors, i, j);
+  const std::int32_t* column = problem.startend_row_indices.data();
+  if (const int vectors = vectors_per_column(problem.mask_form); vectors > 0) {
+    const std::int64_t head_mask = head_q / (problem.num_heads_q / problem.num_heads_mask);
+    column += ((std::int64_t{batch} * problem.num_heads_mask + head_mask) * problem.seqlen_k + j) * vectors;
+  }
+  return is_visible(shape, column, i, j);
 }
 
 }  // namespace flashmask::reference

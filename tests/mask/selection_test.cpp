@@ -48,6 +48,7 @@ TEST(Selection, AnyAscendingSubsetOfTheRowsIsHeldExactlyWithoutMoreIntervals) {
       ASSERT_TRUE(sees_like(shard, {e.batch, e.num_heads, static_cast<int>(rows.size()), e.seqlen_k},
                             seen_of(mask, rows, numbers(0, e.seqlen_k))))
           << describe(mask);
+      ASSERT_EQ(shard, shard.normalised()) << describe(mask);
       for (int j = 0; j < e.seqlen_k; ++j) {
         ASSERT_LE(shard.masked_rows(0, 0, j).size(), mask.masked_rows(0, 0, j).size()) << describe(mask);
       }
