@@ -213,7 +213,7 @@ flashmask::Policy policy_of(const fm_policy* given) {
 flashmask::KernelDescriptor descriptor_of(const fm_runtime& runtime, const fm_descriptor* given) {
   const fm_descriptor c_descriptor = taken(given, default_descriptor(), "fm_descriptor");
   flashmask::KernelDescriptor descriptor;
-  descriptor.pass = enumerator<flashmask::Pass>(c_descriptor.pass, FM_PASS_FORWARD, "pass");
+  descriptor.pass = enumerator<flashmask::Pass>(c_descriptor.pass, FM_PASS_MASK_PLAN, "pass");
   descriptor.dtype = enumerator<flashmask::DataType>(c_descriptor.dtype, FM_BFLOAT16, "dtype");
   descriptor.head_dim_qk = c_descriptor.head_dim_qk;
   descriptor.head_dim_v = c_descriptor.head_dim_v;
@@ -243,7 +243,21 @@ flashmask::TensorView view_of(const fm_tensor& tensor) {
   return {tensor.data, tensor.stride_batch, tensor.stride_seqlen, tensor.stride_head};
 }
 
-flashmask::ForwardLaunch launch_of(const fm_forward_args* given) {
+/// The C caller names a plan's memory and tiles; that it is of the launch's mask is taken on trust.
+flashmask::PlanView plan_of(const fm_forward_args& args, const flashmask::KernelDescriptor& descriptor) {
+  if (args.plan == 0) return {};
+  return {.data = args.plan,
+          .bytes = args.plan_bytes,
+          .mask = {.form = descriptor.mask_form,
+                   .causal_alignment = descriptor.causal_alignment,
+                   .batch = args.batch,
+                   .num_heads = args.num_heads_mask,
+                   .seqlen_q = args.seqlen_q,
+                   .seqlen_k = args.seqlen_k},
+          .tile = {args.plan_tile_q, args.plan_tile_k}};
+}
+
+flashmask::ForwardLaunch launch_of(const fm_forward_args* given, const flashmask::KernelDescriptor& descriptor) {
   const fm_forward_args args = taken(given, default_forward_args(), "fm_forward_args");
   return {.batch = args.batch,
           .seqlen_q = args.seqlen_q,
@@ -259,7 +273,31 @@ flashmask::ForwardLaunch launch_of(const fm_forward_args* given) {
           .startend_row_indices = args.startend_row_indices,
           .softmax_scale = args.softmax_scale,
           .window_left = args.window_left,
-          .window_right = args.window_right};
+          .window_right = args.window_right,
+          .plan = plan_of(args, descriptor)};
+}
+
+fm_mask_shape default_mask_shape() {
+  fm_mask_shape mask{};
+  mask.struct_size = sizeof mask;
+  mask.batch = 1;
+  mask.num_heads = 1;
+  mask.window_left = -1;
+  mask.window_right = -1;
+  return mask;
+}
+
+flashmask::MaskShape mask_of(const fm_mask_shape* given) {
+  const fm_mask_shape mask = taken(given, default_mask_shape(), "fm_mask_shape");
+  return {.form = enumerator<flashmask::MaskForm>(mask.form, FM_MASK_F4, "form"),
+          .causal_alignment =
+              enumerator<flashmask::CausalAlignment>(mask.causal_alignment, FM_TOP_LEFT, "causal_alignment"),
+          .batch = mask.batch,
+          .num_heads = mask.num_heads,
+          .seqlen_q = mask.seqlen_q,
+          .seqlen_k = mask.seqlen_k,
+          .window_left = mask.window_left,
+          .window_right = mask.window_right};
 }
 
 template <typename Pointer>
@@ -480,13 +518,52 @@ fm_status fm_kernel_get_info(const fm_kernel* kernel, fm_kernel_info* info) {
 fm_status fm_kernel_workspace_size(const fm_kernel* kernel, const fm_forward_args* args, size_t* bytes) {
   return guarded([&] {
     size_t& into = needed(bytes, "bytes");
-    into = needed(kernel, "kernel").kernel->workspace_size(launch_of(args));
+    const flashmask::Kernel& used = *needed(kernel, "kernel").kernel;
+    into = used.workspace_size(launch_of(args, used.descriptor()));
   });
 }
 
 fm_status fm_kernel_launch_forward(const fm_kernel* kernel, const fm_forward_args* args, uint64_t workspace,
                                    void* stream) {
-  return guarded([&] { needed(kernel, "kernel").kernel->launch(launch_of(args), stream, workspace); });
+  return guarded([&] {
+    const flashmask::Kernel& used = *needed(kernel, "kernel").kernel;
+    used.launch(launch_of(args, used.descriptor()), stream, workspace);
+  });
+}
+
+void fm_init_mask_shape(fm_mask_shape* mask) {
+  if (mask) *mask = default_mask_shape();
+}
+
+fm_status fm_plan_size(const fm_mask_shape* mask, int tile_q, int tile_k, size_t* bytes) {
+  return guarded([&] {
+    size_t& into = needed(bytes, "bytes");
+    into = flashmask::MaskPlan::size(mask_of(mask), {tile_q, tile_k});
+  });
+}
+
+fm_status fm_plan_build(fm_runtime* runtime, const fm_mask_shape* mask, int tile_q, int tile_k,
+                        uint64_t startend_row_indices, uint64_t plan, size_t bytes, void* stream) {
+  return guarded([&] {
+    const flashmask::MaskPlan builder(*needed(runtime, "runtime").runtime, mask_of(mask), startend_row_indices);
+    builder.build({tile_q, tile_k}, plan, bytes, stream);
+  });
+}
+
+fm_status fm_plan_analyse(fm_runtime* runtime, const fm_mask_shape* mask, int tile_q, int tile_k, uint64_t plan,
+                          size_t bytes, void* stream, fm_plan_summary* summary) {
+  return guarded([&] {
+    const auto& device = needed(runtime, "runtime").runtime->device();
+    if (!device) refuse("this runtime has no device");
+    const flashmask::PlanCounts counts =
+        flashmask::count_tiles(*device, {plan, bytes, mask_of(mask), {tile_q, tile_k}}, stream);
+    give(summary,
+         fm_plan_summary{.struct_size = sizeof(fm_plan_summary),
+                         .full_tiles = counts.full,
+                         .partial_tiles = counts.partial,
+                         .empty_tiles = counts.empty},
+         "fm_plan_summary");
+  });
 }
 
 }  // extern "C"

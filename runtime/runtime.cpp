@@ -3,6 +3,8 @@
 #include <fmt/format.h>
 
 #include <atomic>
+#include <map>
+#include <mutex>
 #include <utility>
 
 #include "cache/single_flight.h"
@@ -85,6 +87,8 @@ struct Runtime::State {
   cache::SingleFlight<std::shared_ptr<const StoredKernel>> images;
   cache::SingleFlight<std::shared_ptr<const Kernel>> kernels;
   cache::SingleFlight<std::shared_ptr<const PlanKernels>> plans;
+  std::mutex plan_mutex;
+  std::map<std::pair<MaskForm, CausalAlignment>, std::shared_ptr<const PlanKernels>> plan_kernels;
 
   // A hot request touches hot_hits alone: what was requested and served from memory is summed up on demand.
   std::atomic<std::uint64_t> hot_hits{0};
@@ -222,12 +226,19 @@ std::shared_ptr<const Kernel> Runtime::request(const KernelDescriptor& descripto
 
 std::shared_ptr<const PlanKernels> Runtime::plan_kernels(MaskForm form, CausalAlignment alignment) {
   State& state = *state_;
+  const std::pair key(form, alignment);
+  {
+    std::lock_guard lock(state.plan_mutex);
+    if (const auto found = state.plan_kernels.find(key); found != state.plan_kernels.end()) return found->second;
+  }
   const Target target = state.device ? state.device->properties().target : Target{};
-  return state.load_once(
+  auto kernels = state.load_once(
       state.plans, KernelDescriptor::mask_plan(form, alignment, target), {},
       [&](const cache::Digest&, const generator::KernelSource& source, const StoredKernel& stored) {
         return std::make_shared<const PlanKernels>(state.device, source, stored);
       });
+  std::lock_guard lock(state.plan_mutex);
+  return state.plan_kernels.emplace(key, std::move(kernels)).first->second;
 }
 
 CompiledKernel Runtime::compile(const KernelDescriptor& descriptor, const RequestOptions& options) {

@@ -58,7 +58,7 @@ for run in first second; do
   "${job[@]}" | tee "demo-output/$run.txt"
 done
 
-grep -q 'compiles 0,.* on disk 1' demo-output/second.txt || {
+grep -q 'compiles 0,.* on disk 2' demo-output/second.txt || {
   echo "demo: the second run did not find its kernel in demo-output/cache: see its counters above" >&2
   exit 1
 }

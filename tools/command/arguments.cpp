@@ -50,8 +50,8 @@ struct RunTexts {
 };
 
 struct SelectionTexts {
-  std::string pass = "forward", dtype, head_dim, form, target;
-  OptionalText alignment, tile;
+  std::string pass = "forward", form, target;
+  OptionalText dtype, head_dim, alignment, tile;
 };
 
 template <typename Parse>
@@ -78,16 +78,17 @@ void add_run(CLI::App& app, RunTexts& texts, RunArguments& run) {
       ->type_name("Q,K");
   app.add_option("--seed", texts.seed, "the emulator's interleaving of warps and copies (default 0)")->type_name("N");
   app.add_flag("--verify", run.verify, "compare with fp64 attention on the CPU and print the figures");
+  app.add_flag("--no-skip", run.no_skip,
+               "make no plan of the mask and visit its empty tiles too; the result is the same, bit for bit");
   app.add_flag("--json", run.json, "print one JSON object");
   app.footer(kRunHelp);
 }
 
 void add_selection(CLI::App& app, SelectionTexts& texts) {
-  app.add_option("--pass", texts.pass, "forward (default)")->type_name("P");
-  app.add_option("--dtype", texts.dtype, "fp16 or bf16")->required()->type_name("T");
-  app.add_option("--head-dim", texts.head_dim, "D or D,Dv: of queries and keys, and of values")
-      ->required()
-      ->type_name("D[,Dv]");
+  app.add_option("--pass", texts.pass, "forward (default) or mask-plan, which has no dtype, head dims and tile")
+      ->type_name("P");
+  app.add_option("--dtype", texts.dtype, "fp16 or bf16")->type_name("T");
+  app.add_option("--head-dim", texts.head_dim, "D or D,Dv: of queries and keys, and of values")->type_name("D[,Dv]");
   app.add_option("--form", texts.form, "mask: none, causal, window, c1, c2, f2 or f4")->required()->type_name("F");
   app.add_option("--target", texts.target, "architecture: " + known_targets())->required()->type_name("T");
   app.add_option("--causal-alignment", texts.alignment, "bottom-right (default) or top-left")->type_name("A");
@@ -110,8 +111,22 @@ void finish_run(const RunTexts& texts, RunArguments& run) {
 KernelDescriptor descriptor_of(const SelectionTexts& texts) {
   KernelDescriptor descriptor;
   descriptor.pass = require_pass(texts.pass);
-  descriptor.dtype = require_data_type(texts.dtype);
-  parse_head_dims(texts.head_dim, descriptor);
+  const bool is_plan = descriptor.pass == Pass::kMaskPlan;
+  const auto check_given = [&](bool given, const char* option) {
+    if (is_plan && given)
+      throw Error(ErrorCode::kInvalidArgument, fmt::format("{}: a mask plan has none", option),
+                  fmt::format("leave {} out", option));
+    if (!is_plan && !given) throw Error(ErrorCode::kInvalidArgument, fmt::format("{} is required", option));
+  };
+  check_given(texts.dtype.has_value(), "--dtype");
+  check_given(texts.head_dim.has_value(), "--head-dim");
+  if (is_plan) {
+    if (texts.tile) check_given(true, "--tile");
+    descriptor = KernelDescriptor::mask_plan({}, {}, {});
+  } else {
+    descriptor.dtype = require_data_type(*texts.dtype);
+    parse_head_dims(*texts.head_dim, descriptor);
+  }
   descriptor.mask_form = require_mask_form(texts.form);
   descriptor.target = require_target(texts.target);
   if (texts.alignment) {

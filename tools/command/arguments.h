@@ -37,6 +37,7 @@ struct RunArguments {
   std::optional<TileShape> tile;
   std::optional<std::uint64_t> seed;  ///< of the emulator; empty: 0
   bool verify = false;
+  bool no_skip = false;  ///< visit empty tiles too
   bool json = false;
 };
 

@@ -4,6 +4,7 @@
 #include <chrono>
 #include <limits>
 #include <memory>
+#include <optional>
 #include <span>
 #include <string>
 #include <system_error>
@@ -83,7 +84,8 @@ double seconds_of_launch(Device& device, const Kernel& kernel, const ForwardLaun
 }
 
 /// Fills the report's launch figures on its way.
-Result launch(const std::shared_ptr<Device>& device, const Kernel& kernel, const Problem& problem, RunReport& report) {
+Result launch(Runtime& runtime, const Kernel& kernel, const Problem& problem, RunReport& report) {
+  const std::shared_ptr<Device>& device = runtime.device();
   const reference::ForwardProblem& shape = problem.shape;
   const auto rows = static_cast<std::size_t>(shape.batch) * shape.seqlen_q * shape.num_heads_q;
   Result result{std::vector<std::uint16_t>(rows * shape.head_dim_v), std::vector<float>(rows)};
@@ -112,6 +114,20 @@ Result launch(const std::shared_ptr<Device>& device, const Kernel& kernel, const
   arguments.softmax_scale = shape.softmax_scale;
   arguments.window_left = shape.window_left;
   arguments.window_right = shape.window_right;
+
+  std::optional<MaskPlan> plan;
+  if (!problem.startend_row_indices.empty() && report.skips) {
+    plan.emplace(runtime,
+                 MaskShape{.form = report.descriptor.mask_form,
+                           .causal_alignment = report.descriptor.causal_alignment,
+                           .batch = shape.batch,
+                           .num_heads = shape.num_heads_mask,
+                           .seqlen_q = shape.seqlen_q,
+                           .seqlen_k = shape.seqlen_k},
+                 vectors.get());
+    arguments.plan = plan->prepare(kernel.tile());
+    report.plan = plan->analyse(kernel.tile());
+  }
 
   DeviceBuffer workspace;
   if (const std::size_t bytes = kernel.workspace_size(arguments); bytes > 0) workspace = DeviceBuffer(device, bytes);
@@ -178,14 +194,15 @@ RunReport perform(const RunArguments& arguments) {
   report.resources = kernel->resources();
   report.origin = kernel->origin();
   report.digest = kernel->digest();
-  report.counters = runtime.counters();
   report.problem = problem.shape;
   report.problem.query = report.problem.key = report.problem.value = {};  // their memory ends with this function
   report.problem.startend_row_indices = {};
   report.output = arguments.output.string();
+  report.skips = !arguments.no_skip;
 
   progress.phase(report.device.kind == DeviceKind::kEmulator ? "running on the emulator" : "running on the GPU");
-  const Result result = launch(device, *kernel, problem, report);
+  const Result result = launch(runtime, *kernel, problem, report);
+  report.counters = runtime.counters();
   if (arguments.verify) {
     progress.phase("comparing with fp64");
     report.verification = reference::compare(problem.shape, result.output, result.lse);

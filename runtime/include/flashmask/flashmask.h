@@ -39,7 +39,10 @@ typedef enum fm_status {
   FM_OUT_OF_MEMORY = 9     /* of the host */
 } fm_status;
 
-typedef enum fm_pass { FM_PASS_FORWARD = 0 } fm_pass;
+typedef enum fm_pass {
+  FM_PASS_FORWARD = 0,
+  FM_PASS_MASK_PLAN = 1 /* for fm_runtime_compile() alone: head dims 0, dtype bf16; see fm_plan_build() */
+} fm_pass;
 typedef enum fm_dtype { FM_FLOAT16 = 0, FM_BFLOAT16 = 1 } fm_dtype;
 typedef enum fm_mask_form {
   FM_MASK_NONE = 0,
@@ -204,6 +207,10 @@ typedef struct fm_forward_args {
   float softmax_scale;           /* finite and over 0 */
   int window_left;               /* -1: all; FM_MASK_WINDOW only */
   int window_right;
+  uint64_t plan; /* of this mask and of the kernel's tiles, see fm_plan_build(); 0: none, and all tiles are visited */
+  size_t plan_bytes;
+  int plan_tile_q;
+  int plan_tile_k;
 } fm_forward_args;
 
 FM_API void fm_init_policy(fm_policy* policy);
@@ -230,6 +237,41 @@ FM_API fm_status fm_kernel_workspace_size(const fm_kernel* kernel, const fm_forw
  */
 FM_API fm_status fm_kernel_launch_forward(const fm_kernel* kernel, const fm_forward_args* args, uint64_t workspace,
                                           void* stream);
+
+/* ---- Mask plans ---------------------------------------------------------------------------------------------------
+ * Which tiles of a mask are empty, partial or full: built once on the device, used by every layer whose kernels have
+ * these tiles. Forms c1, c2, f2 and f4 have plans. */
+
+typedef struct fm_mask_shape {
+  size_t struct_size;
+  int form;             /* an fm_mask_form */
+  int causal_alignment; /* an fm_causal_alignment */
+  int batch;
+  int num_heads; /* of the mask */
+  int seqlen_q;
+  int seqlen_k;
+  int window_left; /* -1 */
+  int window_right;
+} fm_mask_shape;
+
+typedef struct fm_plan_summary {
+  size_t struct_size;
+  uint64_t full_tiles; /* over all batch entries and mask heads */
+  uint64_t partial_tiles;
+  uint64_t empty_tiles;
+} fm_plan_summary;
+
+/* batch 1, num_heads 1, windows -1, everything else 0. */
+FM_API void fm_init_mask_shape(fm_mask_shape* mask);
+/* Bytes of device memory that a plan takes; tile_q and tile_k are those of fm_kernel_get_info(). */
+FM_API fm_status fm_plan_size(const fm_mask_shape* mask, int tile_q, int tile_k, size_t* bytes);
+/* Enqueues the building of a plan into the caller's memory, at a multiple of 16 bytes. The first call for a form loads
+ * its kernels, and compiles them if the cache has none; later ones allocate nothing on the device. */
+FM_API fm_status fm_plan_build(fm_runtime* runtime, const fm_mask_shape* mask, int tile_q, int tile_k,
+                               uint64_t startend_row_indices, uint64_t plan, size_t bytes, void* stream);
+/* Waits for the stream and counts the tiles of a plan. */
+FM_API fm_status fm_plan_analyse(fm_runtime* runtime, const fm_mask_shape* mask, int tile_q, int tile_k, uint64_t plan,
+                                 size_t bytes, void* stream, fm_plan_summary* summary);
 
 #ifdef __cplusplus
 }
