@@ -7,6 +7,7 @@
 
 #include "flashmask/error.h"
 #include "flashmask/runtime.h"
+#include "tools/command/mask_options.h"
 #include "tools/command/values.h"
 
 namespace flashmask::command {
@@ -151,6 +152,8 @@ Arguments parse_arguments(const std::vector<std::string>& words) {
   inspect_app->add_flag("--json", inspect.json, "print one JSON object; then any of the three together");
   inspect_app->footer(kInspectHelp);
 
+  MaskOptions mask(app);
+
   DoctorArguments doctor;
   CLI::App* doctor_app = app.add_subcommand("doctor", "say what was found where");
   doctor_app->add_flag("--json", doctor.json, "print one JSON object");
@@ -165,9 +168,11 @@ Arguments parse_arguments(const std::vector<std::string>& words) {
     const auto chosen = app.get_subcommands();
     return ShownText{chosen.empty() ? app.help() : chosen.front()->help("flashmask")};
   } catch (const CLI::ParseError& error) {
-    const auto chosen = app.get_subcommands();
-    throw Error(ErrorCode::kInvalidArgument, error.what(),
-                chosen.empty() ? "see flashmask --help" : "see flashmask " + chosen.front()->get_name() + " --help");
+    std::string chosen = "flashmask";
+    for (auto names = app.get_subcommands(); !names.empty(); names = names.front()->get_subcommands()) {
+      chosen += " " + names.front()->get_name();
+    }
+    throw Error(ErrorCode::kInvalidArgument, error.what(), "see " + chosen + " --help");
   }
 
   if (run_app->parsed()) {
@@ -190,6 +195,7 @@ Arguments parse_arguments(const std::vector<std::string>& words) {
     if (shown == 0) inspect.resources = true;
     return inspect;
   }
+  if (mask.parsed()) return mask.arguments();
   return doctor;
 }
 

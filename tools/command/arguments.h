@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "flashmask/kernel_descriptor.h"
+#include "tools/command/mask_arguments.h"
 
 namespace flashmask::command {
 
@@ -64,7 +65,8 @@ struct ShownText {
   std::string text;
 };
 
-using Arguments = std::variant<RunArguments, CompileArguments, InspectArguments, DoctorArguments, ShownText>;
+using Arguments = std::variant<RunArguments, CompileArguments, InspectArguments, MaskShowArguments, MaskBuildArguments,
+                               MaskListArguments, DoctorArguments, ShownText>;
 
 /// Parses the words behind the command's name. Throws Error{kInvalidArgument} with the option, its value and what is
 /// allowed.
