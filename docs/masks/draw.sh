@@ -29,7 +29,7 @@ flashmask() { "$command" "$@"; }
 mkdir -p "$into/docs/masks"
 cd "$into"
 drawn=0
-# `read` without -r joins lines that end in a backslash.
+# shellcheck disable=SC2162  # `read` without -r joins lines that end in a backslash
 while read line; do
   [[ $line == "flashmask mask show "*" -o docs/masks/"*.svg ]] || continue
   eval "$line" >/dev/null

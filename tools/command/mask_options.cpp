@@ -1,5 +1,6 @@
 #include "tools/command/mask_options.h"
 
+#include "flashmask/error.h"
 #include "flashmask/mask.h"
 #include "tools/command/values.h"
 
@@ -40,15 +41,15 @@ int integer_or(int otherwise, const char* option, const std::optional<std::strin
 
 MaskOptions::MaskOptions(CLI::App& app) {
   mask_ = app.add_subcommand("mask", "show, build or list masks");
-  mask_->require_subcommand(1);
+  mask_->require_subcommand(0, 1);  // arguments() says which there are
   mask_->footer(kMaskHelp);
   show_app_ = mask_->add_subcommand("show", "draw a mask in tiles, count them, weigh its rows");
   add_show(*show_app_);
   build_app_ = mask_->add_subcommand("build", "write a mask as a tensor for flashmask run");
   add_build(*build_app_);
-  CLI::App* list_app = mask_->add_subcommand("list", "all kinds and their parameters");
-  list_app->footer(kListHelp);
-  for (CLI::App* each : {show_app_, build_app_, list_app}) {
+  list_app_ = mask_->add_subcommand("list", "all kinds and their parameters");
+  list_app_->footer(kListHelp);
+  for (CLI::App* each : {show_app_, build_app_, list_app_}) {
     each->add_flag("--json", json_, "print one JSON object");
   }
 }
@@ -118,7 +119,9 @@ Arguments MaskOptions::arguments() const {
     build.json = json_;
     return build;
   }
-  return MaskListArguments{json_};
+  if (list_app_->parsed()) return MaskListArguments{json_};
+  throw Error(ErrorCode::kInvalidArgument, "flashmask mask: show, build or list is needed",
+              "see flashmask mask --help");
 }
 
 }  // namespace flashmask::command

@@ -35,6 +35,7 @@ class MaskOptions {
   CLI::App* mask_ = nullptr;
   CLI::App* show_app_ = nullptr;
   CLI::App* build_app_ = nullptr;
+  CLI::App* list_app_ = nullptr;
   Texts texts_;
   MaskSource source_;
   bool json_ = false;

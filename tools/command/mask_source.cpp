@@ -61,7 +61,14 @@ NamedMask build_named_mask(const MaskSource& source) {
 }
 
 NamedMask load_named_mask(const MaskSource& source) {
-  if (is_kind(source.subject) || !looks_like_file(source.subject)) return build_named_mask(source);
+  if (is_kind(source.subject)) return build_named_mask(source);
+  if (!looks_like_file(source.subject)) {
+    try {
+      return build_named_mask(source);
+    } catch (const Error& error) {
+      refuse(error.what(), "see flashmask mask list; a file is given by its path");
+    }
+  }
   return {read_mask_file(source), nullptr, {}, std::filesystem::path(source.subject).filename().string()};
 }
 
