@@ -142,8 +142,10 @@ TEST(Arguments, InspectShowsOneThingOrAllAsJson) {
 }
 
 TEST(Arguments, EveryHelpHasAnExample) {
-  for (const Words& words : {Words{"--help"}, Words{"run", "--help"}, Words{"compile", "-h"},
-                             Words{"inspect", "--help"}, Words{"explain", "--help"}, Words{"doctor", "--help"}}) {
+  for (const Words& words :
+       {Words{"--help"}, Words{"run", "--help"}, Words{"compile", "-h"}, Words{"inspect", "--help"},
+        Words{"explain", "--help"}, Words{"mask", "--help"}, Words{"mask", "show", "--help"},
+        Words{"mask", "build", "--help"}, Words{"mask", "list", "--help"}, Words{"doctor", "--help"}}) {
     EXPECT_THAT(std::get<ShownText>(parse_arguments(words)).text, HasSubstr("Example:\n  flashmask "));
   }
   EXPECT_THAT(std::get<ShownText>(parse_arguments({"--version"})).text, ::testing::StartsWith("flashmask 0."));

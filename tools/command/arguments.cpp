@@ -7,6 +7,7 @@
 
 #include "flashmask/error.h"
 #include "flashmask/runtime.h"
+#include "tools/command/mask_options.h"
 #include "tools/command/values.h"
 
 namespace flashmask::command {
@@ -177,6 +178,7 @@ Arguments parse_arguments(const std::vector<std::string>& words) {
   add_selection(*explain_app, selection);
   explain_app->add_flag("--json", explain.json, "print one JSON object");
   explain_app->footer(kExplainHelp);
+  MaskOptions mask(app);
 
   DoctorArguments doctor;
   CLI::App* doctor_app = app.add_subcommand("doctor", "say what was found where");
@@ -192,9 +194,11 @@ Arguments parse_arguments(const std::vector<std::string>& words) {
     const auto chosen = app.get_subcommands();
     return ShownText{chosen.empty() ? app.help() : chosen.front()->help("flashmask")};
   } catch (const CLI::ParseError& error) {
-    const auto chosen = app.get_subcommands();
-    throw Error(ErrorCode::kInvalidArgument, error.what(),
-                chosen.empty() ? "see flashmask --help" : "see flashmask " + chosen.front()->get_name() + " --help");
+    std::string chosen = "flashmask";
+    for (auto names = app.get_subcommands(); !names.empty(); names = names.front()->get_subcommands()) {
+      chosen += " " + names.front()->get_name();
+    }
+    throw Error(ErrorCode::kInvalidArgument, error.what(), "see " + chosen + " --help");
   }
 
   if (run_app->parsed()) {
@@ -222,6 +226,7 @@ Arguments parse_arguments(const std::vector<std::string>& words) {
     explain.tile = optional_value(selection.tile, parse_tile);
     return explain;
   }
+  if (mask.parsed()) return mask.arguments();
   return doctor;
 }
 

@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "flashmask/kernel_descriptor.h"
+#include "tools/command/mask_arguments.h"
 
 namespace flashmask::command {
 
@@ -72,7 +73,8 @@ struct ShownText {
 };
 
 using Arguments =
-    std::variant<RunArguments, CompileArguments, InspectArguments, ExplainArguments, DoctorArguments, ShownText>;
+    std::variant<RunArguments, CompileArguments, InspectArguments, ExplainArguments, MaskShowArguments,
+                 MaskBuildArguments, MaskListArguments, DoctorArguments, ShownText>;
 
 /// Parses the words behind the command's name. Throws Error{kInvalidArgument} with the option, its value and what is
 /// allowed.

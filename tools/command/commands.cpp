@@ -19,6 +19,9 @@ struct Dispatch {
   ExitCode operator()(const CompileArguments& arguments) const { return compile(arguments); }
   ExitCode operator()(const InspectArguments& arguments) const { return inspect(arguments); }
   ExitCode operator()(const ExplainArguments& arguments) const { return explain(arguments); }
+  ExitCode operator()(const MaskShowArguments& arguments) const { return mask_show(arguments); }
+  ExitCode operator()(const MaskBuildArguments& arguments) const { return mask_build(arguments); }
+  ExitCode operator()(const MaskListArguments& arguments) const { return mask_list(arguments); }
   ExitCode operator()(const DoctorArguments& arguments) const { return doctor(arguments); }
   ExitCode operator()(const ShownText& shown) const {
     print_result(shown.text);

@@ -14,6 +14,9 @@ ExitCode run(const RunArguments& arguments);
 ExitCode compile(const CompileArguments& arguments);
 ExitCode inspect(const InspectArguments& arguments);
 ExitCode explain(const ExplainArguments& arguments);
+ExitCode mask_show(const MaskShowArguments& arguments);
+ExitCode mask_build(const MaskBuildArguments& arguments);
+ExitCode mask_list(const MaskListArguments& arguments);
 ExitCode doctor(const DoctorArguments& arguments);
 
 /// Parses the words behind the command's name, runs the command and reports any error on standard error.

@@ -7,7 +7,6 @@
 #include <optional>
 #include <span>
 #include <string>
-#include <system_error>
 #include <vector>
 
 #include "flashmask/device.h"
@@ -16,6 +15,7 @@
 #include "flashmask/runtime.h"
 #include "tools/command/commands.h"
 #include "tools/command/interrupt.h"
+#include "tools/command/output_path.h"
 #include "tools/command/problem.h"
 #include "tools/command/progress.h"
 #include "tools/command/run_report.h"
@@ -56,17 +56,6 @@ std::shared_ptr<Device> open_device(const RunArguments& arguments, Progress& pro
   }
   if (arguments.seed) progress.print("flashmask: warning: --seed has a meaning on the emulator only");
   return device;
-}
-
-/// Fails before the work rather than after it.
-void require_writable(const std::filesystem::path& output) {
-  const std::filesystem::path directory = output.has_parent_path() ? output.parent_path() : std::filesystem::path(".");
-  std::error_code ignored;
-  if (!output.has_filename() || std::filesystem::is_directory(output, ignored) ||
-      !std::filesystem::is_directory(directory, ignored)) {
-    throw Error(ErrorCode::kInvalidArgument,
-                fmt::format("--output {}: the name of a file in an existing directory is needed", output.string()));
-  }
 }
 
 template <typename Element>

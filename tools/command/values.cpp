@@ -45,6 +45,14 @@ Value require(std::optional<Value> value, std::string_view option, const std::st
 
 }  // namespace
 
+int parse_integer(const char* option, const std::string& text, int least, int most) {
+  const std::optional<int> value = parse_number<int>(text);
+  if (!value || *value < least || *value > most) {
+    refuse(option, text, fmt::format("an integer from {} to {} is needed", least, most));
+  }
+  return *value;
+}
+
 Window parse_window(const std::string& text) {
   const auto pair = parse_pair(text, -1);
   if (!pair) refuse("--window", text, "two integers L,R from 0, or -1 for a side without bound, are needed");

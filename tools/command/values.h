@@ -11,6 +11,8 @@ namespace flashmask::command {
 // The values of options. Each parser takes the whole text or throws Error{kInvalidArgument} that names the option, the
 // text and what is allowed.
 
+/// The value of an integer option.
+int parse_integer(const char* option, const std::string& text, int least, int most);
 /// "L,R", each -1 or more.
 Window parse_window(const std::string& text);
 /// "Q,K", each 1 or more.
