@@ -69,7 +69,20 @@ class ForwardArgs(Sized):
                 ("num_heads_q", c_int), ("num_heads_kv", c_int), ("num_heads_mask", c_int), ("query", Tensor),
                 ("key", Tensor), ("value", Tensor), ("output", Tensor), ("lse", c_uint64),
                 ("startend_row_indices", c_uint64), ("softmax_scale", c_float), ("window_left", c_int),
+                ("window_right", c_int), ("plan", c_uint64), ("plan_bytes", c_size_t), ("plan_tile_q", c_int),
+                ("plan_tile_k", c_int)]
+
+
+class MaskShape(Sized):
+    _fields_ = [("struct_size", c_size_t), ("form", c_int), ("causal_alignment", c_int), ("batch", c_int),
+                ("num_heads", c_int), ("seqlen_q", c_int), ("seqlen_k", c_int), ("window_left", c_int),
                 ("window_right", c_int)]
+
+
+class PlanSummary(Sized):
+    """Tiles of all batch entries and mask heads together."""
+    _fields_ = [("struct_size", c_size_t), ("full_tiles", c_uint64), ("partial_tiles", c_uint64),
+                ("empty_tiles", c_uint64)]
 
 
 class Error(RuntimeError):
@@ -104,6 +117,10 @@ class Library:
             "fm_kernel_workspace_size": [c_void_p, POINTER(ForwardArgs), POINTER(c_size_t)],
             "fm_kernel_launch_forward": [c_void_p, POINTER(ForwardArgs), c_uint64, c_void_p],
             "fm_policy_from_environment": [POINTER(Policy)],
+            "fm_plan_size": [POINTER(MaskShape), c_int, c_int, POINTER(c_size_t)],
+            "fm_plan_build": [c_void_p, POINTER(MaskShape), c_int, c_int, c_uint64, c_uint64, c_size_t, c_void_p],
+            "fm_plan_analyse": [c_void_p, POINTER(MaskShape), c_int, c_int, c_uint64, c_size_t, c_void_p,
+                                POINTER(PlanSummary)],
         }
         for name, arguments in texts.items():
             getattr(self._c, name).argtypes = arguments
@@ -115,7 +132,7 @@ class Library:
             getattr(self._c, name).argtypes = arguments
             getattr(self._c, name).restype = c_int
         for name, struct in (("fm_init_policy", Policy), ("fm_init_descriptor", Descriptor),
-                             ("fm_init_forward_args", ForwardArgs)):
+                             ("fm_init_forward_args", ForwardArgs), ("fm_init_mask_shape", MaskShape)):
             getattr(self._c, name).argtypes = [POINTER(struct)]
             getattr(self._c, name).restype = None
 
@@ -133,6 +150,20 @@ class Library:
         value = struct()
         getattr(self._c, name)(byref(value))
         return value
+
+    def mask_shape(self, mask_form, seqlen_q, seqlen_k, batch=1, num_heads=1, window=(-1, -1),
+                   alignment="bottom-right"):
+        shape = self.initialised(MaskShape, "fm_init_mask_shape")
+        shape.form, shape.causal_alignment = MASK_FORMS[mask_form], ALIGNMENTS[alignment]
+        shape.batch, shape.num_heads, shape.seqlen_q, shape.seqlen_k = batch, num_heads, seqlen_q, seqlen_k
+        shape.window_left, shape.window_right = window
+        return shape
+
+    def plan_size(self, shape, tile_q, tile_k):
+        """Bytes of device memory, 16-byte aligned, that a plan of this mask takes."""
+        size = c_size_t()
+        self.call("fm_plan_size", byref(shape), tile_q, tile_k, byref(size))
+        return size.value
 
     @property
     def version(self):
@@ -185,6 +216,9 @@ class Device(Handle):
         self.library.call("fm_device_copy_out", self.handle, data, address, size, None)
         return data.raw
 
+    def fill(self, address, value, size):
+        self.library.call("fm_device_fill", self.handle, address, value, size, None)
+
     def free(self, address):
         self.library.call("fm_device_free", self.handle, address)
 
@@ -204,6 +238,10 @@ class Kernel(Handle):
         size = c_size_t()
         self.library.call("fm_kernel_workspace_size", self.handle, byref(args), byref(size))
         return size.value
+
+    @property
+    def tiles(self):
+        return self.info.tile_q, self.info.tile_k
 
     def launch(self, args, workspace=0, stream=None):
         self.library.call("fm_kernel_launch_forward", self.handle, byref(args), workspace, stream)
@@ -239,6 +277,17 @@ class Runtime(Handle):
 
     def forward_args(self):
         return self.library.initialised(ForwardArgs, "fm_init_forward_args")
+
+    def build_plan(self, shape, tiles, startend_row_indices, buffer, size, stream=None):
+        """Enqueues; `startend_row_indices` and `buffer` are addresses on the device."""
+        self.library.call("fm_plan_build", self.handle, byref(shape), *tiles, startend_row_indices, buffer, size,
+                          stream)
+
+    def analyse_plan(self, shape, tiles, buffer, size, stream=None):
+        """What a built plan holds; waits for the stream."""
+        summary = PlanSummary()
+        self.library.call("fm_plan_analyse", self.handle, byref(shape), *tiles, buffer, size, stream, byref(summary))
+        return summary
 
     def counters(self):
         counters = Counters()

@@ -6,6 +6,7 @@ import struct
 import tempfile
 
 import flashmask_c as fm
+import paper_masks
 
 
 def to_bf16(value):
@@ -85,7 +86,53 @@ def check_form(device, runtime, mask_form, visible, intervals=None, window=(-1, 
         device.free(address)
 
 
+def check_plan(device, runtime, mask):
+    """A launch with a plan gives the bits of a launch without one, and the plan counts tiles as the dense mask does."""
+    n, head_dim = mask.seqlen, 16
+    rng = random.Random(7)
+    sizes = {"out": n * head_dim * 2, "lse": n * 4}
+    numbers = n * head_dim
+    addresses = [device.upload(struct.pack(f"<{numbers}H", *[to_bf16(rng.gauss(0, 1)) for _ in range(numbers)]))
+                 for _ in range(3)]
+    addresses += [device.upload(b"\xff" * size) for size in sizes.values()]
+    intervals = struct.pack(f"<{n * len(mask.vectors)}i", *[value for column in zip(*mask.vectors) for value in column])
+    addresses.append(device.upload(intervals))
+
+    args = runtime.forward_args()
+    args.batch = args.num_heads_q = args.num_heads_kv = 1
+    args.seqlen_q = args.seqlen_k = n
+    args.softmax_scale = 0.25
+    args.query, args.key, args.value, args.output = (
+        fm.Tensor.packed(address, n, 1, head_dim) for address in addresses[:4])
+    args.lse, args.startend_row_indices = addresses[4], addresses[5]
+    kernel = runtime.request("bf16", head_dim, mask.form)
+
+    def launch():
+        for address, size in zip(addresses[3:5], sizes.values()):
+            device.fill(address, 0xFF, size)
+        kernel.launch(args)
+        return [device.download(address, size) for address, size in zip(addresses[3:5], sizes.values())]
+    expected = launch()
+    assert expected[0] != b"\xff" * sizes["out"], "nothing was written"
+
+    shape = runtime.library.mask_shape(mask.form, n, n)
+    size = runtime.library.plan_size(shape, *kernel.tiles)
+    addresses.append(device.upload(b"\xff" * size))
+    args.plan, args.plan_bytes = addresses[-1], size
+    args.plan_tile_q, args.plan_tile_k = kernel.tiles
+    runtime.build_plan(shape, kernel.tiles, args.startend_row_indices, args.plan, size)
+    counted = runtime.analyse_plan(shape, kernel.tiles, args.plan, size)
+    tiles = (counted.full_tiles, counted.partial_tiles, counted.empty_tiles)
+    assert tiles == mask.tile_counts(*kernel.tiles), f"{mask.name}: the plan counts {tiles} full, partial, empty " \
+        f"tiles of {kernel.tiles}, the dense mask {mask.tile_counts(*kernel.tiles)}"
+    assert all(tiles), f"{mask.name}: {tiles} tiles of {kernel.tiles} at {n} tokens are not of all three classes"
+    assert launch() == expected, f"{mask.name}: a launch with a plan gave other bits"
+    for address in addresses:
+        device.free(address)
+
+
 def run(library_path, target):
+    paper_masks.check()
     library = fm.Library(library_path)
     with tempfile.TemporaryDirectory() as cache:
         device = fm.Device.emulator(library, target, seed=3)
@@ -108,5 +155,6 @@ def run(library_path, target):
             raise AssertionError("head_dim 100 was accepted")
         except fm.Error as error:
             assert "head_dim_qk = 100" in str(error), str(error)
+        check_plan(device, fm.Runtime(library, device, cache), paper_masks.make("document", 700))
         print(f"self-check passed: flashmask {library.version} on the {device.info.name.decode()} "
-              f"({device.info.target.decode()}), 4 mask forms")
+              f"({device.info.target.decode()}), 4 mask forms, a plan, {len(paper_masks.MASKS)} masks in plain Python")
