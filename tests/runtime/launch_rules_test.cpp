@@ -135,14 +135,55 @@ TEST(LaunchRules, EveryBrokenRuleIsListed) {
   EXPECT_THAT(broken_rules(descriptor_of(MaskForm::kC1), ForwardLaunch{}), SizeIs(::testing::Ge(10u)));
 }
 
+/// A launch of form C2 with a plan; what changes is the plan.
+template <typename Change>
+std::vector<std::string> plan_rules_after(Change&& change) {
+  ForwardLaunch launch = legal_launch(MaskForm::kC2);
+  launch.num_heads_mask = 2;
+  launch.plan = {.data = 0x8000,
+                 .bytes = 1 << 20,
+                 .mask = {.form = MaskForm::kC2, .batch = 2, .num_heads = 2, .seqlen_q = 100, .seqlen_k = 120},
+                 .tile = {128, 64}};
+  change(launch.plan);
+  return broken_rules(descriptor_of(MaskForm::kC2), launch, {128, 64, 4, 2, false});
+}
+
+TEST(LaunchRules, APlanIsOfThisMaskAndTheseTiles) {
+  EXPECT_THAT(plan_rules_after([](auto&) {}), IsEmpty());
+  EXPECT_THAT(plan_rules_after([](auto& p) { p.mask.seqlen_k = 121; }),
+              ElementsAre(HasSubstr("the plan has seqlen_k = 121, the launch 120")));
+  EXPECT_THAT(plan_rules_after([](auto& p) { p.mask.seqlen_q = 64; }), ElementsAre(HasSubstr("seqlen_q = 64")));
+  EXPECT_THAT(plan_rules_after([](auto& p) { p.mask.batch = 1; }), ElementsAre(HasSubstr("batch = 1")));
+  EXPECT_THAT(plan_rules_after([](auto& p) { p.mask.num_heads = 8; }), ElementsAre(HasSubstr("num_heads_mask = 8")));
+  EXPECT_THAT(plan_rules_after([](auto& p) { p.mask.form = MaskForm::kF2; }),
+              ElementsAre(HasSubstr("the plan is of form f2")));
+  EXPECT_THAT(plan_rules_after([](auto& p) { p.mask.causal_alignment = CausalAlignment::kTopLeft; }),
+              ElementsAre(HasSubstr("top-left")));
+  EXPECT_THAT(plan_rules_after([](auto& p) { p.tile = {64, 64}; }),
+              ElementsAre(HasSubstr("the plan has tiles of 64 x 64, the kernel of 128 x 64")));
+  EXPECT_THAT(plan_rules_after([](auto& p) { p.tile = {}; }), ElementsAre(HasSubstr("0 x 0"), HasSubstr("0 x 0")));
+  EXPECT_THAT(plan_rules_after([](auto& p) { p.bytes = 100; }), ElementsAre(HasSubstr("the plan has 100 bytes")));
+  EXPECT_THAT(plan_rules_after([](auto& p) { p.data = 0x8004; }), ElementsAre(HasSubstr("0x8004")));
+}
+
+TEST(LaunchRules, ClosedFormsTakeNoPlan) {
+  EXPECT_THAT(rules_after([](auto& l) { l.plan.data = 0x8000; }, MaskForm::kCausal),
+              ElementsAre(HasSubstr("form causal needs none")));
+}
+
 TEST(ForwardArguments, CarryTheLaunch) {
   ForwardLaunch launch = legal_launch(MaskForm::kC1);
   launch.num_heads_mask = 2;
-  const ForwardArguments arguments = forward_arguments(descriptor_of(MaskForm::kC1), launch);
+  const ForwardArguments arguments = forward_arguments(descriptor_of(MaskForm::kC1), {128, 64, 4, 2, false}, launch);
   EXPECT_EQ(arguments.query, reinterpret_cast<const void*>(0x1000));
   EXPECT_EQ(arguments.key_strides.seqlen, 128);
   EXPECT_EQ(arguments.output_strides.batch, 100 * 8 * 128);
   EXPECT_EQ(arguments.num_heads_mask, 2);
+  EXPECT_EQ(arguments.heads_per_mask_head, 4);
+  EXPECT_EQ(arguments.row_tiles, 1);
+  EXPECT_EQ(arguments.class_words, 1);
+  EXPECT_EQ(arguments.cut_key_tile, 1);  // 120 keys in tiles of 64
+  EXPECT_EQ(arguments.plan_work, nullptr);
   EXPECT_FLOAT_EQ(arguments.softmax_scale_log2, 0.125f * std::numbers::log2e_v<float>);
 }
 
@@ -150,7 +191,7 @@ TEST(ForwardArguments, AWindowBeyondEveryKeyIsUnbounded) {
   ForwardLaunch launch = legal_launch();
   launch.window_left = std::numeric_limits<int>::max();
   launch.window_right = 219;
-  const ForwardArguments arguments = forward_arguments(descriptor_of(MaskForm::kWindow), launch);
+  const ForwardArguments arguments = forward_arguments(descriptor_of(MaskForm::kWindow), {128, 64, 4, 2, false}, launch);
   EXPECT_EQ(arguments.window_left, -1);
   EXPECT_EQ(arguments.window_right, 219);
 }

@@ -133,7 +133,10 @@ TEST_P(CommandRun, OfARandomProblemIsWithinTheBoundOfFp64) {
   const json report = json::parse(outcome.out);
   EXPECT_EQ(report.at("schema"), 1);
   EXPECT_EQ(report.at("device").at("kind"), "emulator");
-  EXPECT_EQ(report.at("counters").at("compiles"), 1);
+  // The forward, and what builds the plan of a mask with vectors.
+  const bool has_plan = GetParam().problem.vectors > 0;
+  EXPECT_EQ(report.at("counters").at("compiles"), has_plan ? 2 : 1);
+  EXPECT_EQ(report.contains("tiles"), has_plan);
   EXPECT_EQ(report.at("verification").at("passed"), true);
   EXPECT_EQ(report.at("verification").at("nan_count"), 0);
   EXPECT_EQ(report.at("verification").at("dead_rows_wrong"), 0);
@@ -157,6 +160,25 @@ TEST_P(CommandRun, OfARandomProblemIsWithinTheBoundOfFp64) {
 
 INSTANTIATE_TEST_SUITE_P(Forms, CommandRun, ::testing::ValuesIn(run_cases()),
                          [](const auto& named) { return named.param.problem.name; });
+
+TEST(CommandRunNoSkip, VisitsEveryTileAndGivesTheSameBytes) {
+  const TemporaryDirectory directory;
+  RandomProblem problem;
+  problem.vectors = 4;
+  problem.seqlen_q = problem.seqlen_k = 150;
+  write_problem(problem, directory / "in");
+  const Words words = {"run", directory / "in", "--device", "emulator", "--tile", "64,16", "--json", "-o"};
+  Words skipping = words, visiting = words;
+  skipping.push_back(directory / "a");
+  visiting.insert(visiting.end(), {directory / "b", "--no-skip"});
+  const Outcome skipped = run_command_line(directory, skipping), visited = run_command_line(directory, visiting);
+  ASSERT_EQ(skipped.exit_code, 0) << skipped.err;
+  ASSERT_EQ(visited.exit_code, 0) << visited.err;
+  EXPECT_EQ(read_file(directory / "a"), read_file(directory / "b"));
+  EXPECT_FALSE(json::parse(visited.out).contains("tiles"));
+  EXPECT_EQ(json::parse(visited.out).at("skips_empty_tiles"), false);
+  EXPECT_EQ(json::parse(visited.out).at("counters").at("compiles"), 0);  // the same kernel, and no plan
+}
 
 TEST(CommandRunTwice, FindsTheKernelAndGivesTheSameBytes) {
   const TemporaryDirectory directory;
