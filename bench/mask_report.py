@@ -100,10 +100,10 @@ def markdown(content, chart):
     lines = ["# Forward of the paper's masks", ""]
     lines += [f"{name}, driver {driver}, PyTorch {torch}." for name, driver, torch in machines]
     lines += [f"Revision {content['revision']}; bf16, medians, cold L2, interleaved rounds, N(0, 1) data.", "",
-              "TFLOP/s by visible pairs, in brackets by 128 × 128 tiles that are not empty. × Flex, × dense SDPA: how many",
-              "times as fast as each in the same rounds. Plan and block mask: GPU time to build one mask, apart from the",
-              "forward; the block mask by `torch.compile(create_block_mask)`, then plain, by `create_block_mask`. Guard:",
-              "time over 1.15 T(full) · visited / all tiles + 15 µs, to be at most 1.", "",
+              "TFLOP/s by visible pairs, in brackets by 128 × 128 tiles that are not empty. × Flex, × dense SDPA:",
+              "how many times as fast as each in the same rounds. Plan and block mask: GPU time to build one mask,",
+              "apart from the forward; the block mask by `torch.compile(create_block_mask)`, then plain, by",
+              "`create_block_mask`. Guard: time over 1.15 T(full) · visited / all tiles + 15 µs, to be at most 1.", "",
               f"![TFLOP/s by visible pairs]({chart})", ""]
     for (seqlen, head_dim), cells in by_shape(content["cells"]):
         lines += [f"## {seqlen_text(seqlen)}, d = {head_dim}: batch {cells[0]['batch']}, {cells[0]['heads']} heads", "",
