@@ -211,16 +211,19 @@ def check(torch, case, out, lse=None):
 
 class Clock:
     """Times one call on the GPU with a cold L2. The flush also keeps the GPU busy while the host enqueues the call, so
-    that the events enclose the kernel and not the host."""
+    that the events enclose the kernel and not the host; `lead_cycles` more of waiting, where the host takes longer."""
 
-    def __init__(self, torch):
-        self.torch = torch
+    def __init__(self, torch, lead_cycles=0):
+        self.torch, self.lead_cycles = torch, lead_cycles
         l2 = torch.cuda.get_device_properties(0).L2_cache_size
         self.flush = torch.empty(max(256 << 20, 4 * l2) // 4, dtype=torch.int32, device="cuda")
 
-    def milliseconds(self, call):
+    def milliseconds(self, call, cold=True):
         start, end = (self.torch.cuda.Event(enable_timing=True) for _ in range(2))
-        self.flush.zero_()
+        if cold:
+            self.flush.zero_()
+        if self.lead_cycles:
+            self.torch.cuda._sleep(self.lead_cycles)
         start.record()
         call()
         end.record()
