@@ -102,7 +102,7 @@ TEST(CommandMaskShow, FitsTheTerminalAndSaysSo) {
     return widest;
   };
   const Outcome narrow = run_command_line(directory, words, {{"COLUMNS", "60"}});
-  EXPECT_THAT(narrow.out, HasSubstr("scale     a sign stands for 3 x 3 tiles"));
+  EXPECT_THAT(narrow.out, HasSubstr("scale     3 x 3 tiles per sign"));
   EXPECT_LE(widest_line_of_picture(narrow.out), 60u);
   const Outcome wide = run_command_line(directory, words, {{"COLUMNS", "160"}});
   EXPECT_THAT(wide.out, AllOf(Not(HasSubstr("scale ")), HasSubstr("tiles     64 x 64 of 128 x 128")));

@@ -13,7 +13,8 @@ constexpr const char* kMaskHelp =
 
 constexpr const char* kShowHelp =
     "Draws a mask in tiles: ██ full, ░░ partial, blank empty; rows are queries, columns are keys. A file holds\n"
-    "startend_row_indices [B,Hm,Sk,n] as for flashmask run; Sq is that of q in it, or --seqlen-q, or Sk.\n\n"
+    "startend_row_indices [B,Hm,Sk,n] as for flashmask run; Sq is that of q or of the metadata in it, else\n"
+    "--seqlen-q, else Sk.\n\n"
     "Example:\n  flashmask mask show sliding-window --seqlen-k 4096 --param window=512 -o window.svg\n"
     "  flashmask mask show packed.safetensors --causal";
 

@@ -115,10 +115,8 @@ std::string to_text(const MaskReport& report, int width) {
   text += fmt::format("load      {}\n", load_text(map.row_load(report.batch_entry, report.head)));
   if (!report.picture.empty()) text += fmt::format("picture   {}\n", report.picture);
   if (grid.tiles_per_cell > 1) {
-    text += fmt::format(
-        "scale     a sign stands for {0} x {0} tiles, or the map would be wider than {1} characters or "
-        "longer than {2} lines\n",
-        grid.tiles_per_cell, width, kMaxLines);
+    text += fmt::format("scale     {0} x {0} tiles per sign: all would need more than {1} characters or {2} lines\n",
+                        grid.tiles_per_cell, width, kMaxLines);
   }
   return text + "\n" + draw::glyph_text(grid) + "██ full, ░░ partial, blank empty; bars: load\n";
 }

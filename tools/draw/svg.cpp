@@ -62,7 +62,7 @@ class Plot {
   Plot(const MaskExtents& extents, const TileShape& tile) : extents_(extents), tile_(tile) {
     const int longer = std::max(extents.seqlen_q, extents.seqlen_k);
     // Whole pixels per token where that is possible: lines are sharp, and the text is short.
-    const double scale = longer <= kPlotSide ? kPlotSide / longer : static_cast<double>(kPlotSide) / longer;
+    const double exact = static_cast<double>(kPlotSide) / longer, scale = exact < 1 ? exact : std::floor(exact);
     scale_x_ = std::max(scale, static_cast<double>(kShortestSide) / extents.seqlen_k);
     scale_y_ = std::max(scale, static_cast<double>(kShortestSide) / extents.seqlen_q);
   }
@@ -160,10 +160,10 @@ class LegendLine {
 
  private:
   void add_text(const std::string& text, int sign_width) {
-    constexpr int character_width = 7;  // about: the font is the viewer's
-    constexpr int gap = 12;
+    constexpr int kCharacterWidth = 7;  // about: the font is the viewer's
+    constexpr int kGap = 12;
     svg_ += fmt::format("<text x=\"{}\" y=\"{}\" fill=\"#374151\">{}</text>\n", x_ + sign_width, number(y_), text);
-    x_ += sign_width + static_cast<int>(text.size()) * character_width + gap;
+    x_ += sign_width + static_cast<int>(text.size()) * kCharacterWidth + kGap;
   }
 
   std::string svg_;
