@@ -11,7 +11,7 @@ constexpr int padded_head_dim(int head_dim) {
 }
 
 /// Dynamic shared memory of the forward kernel: the query tile (later the output), the K/V ring, the mask bounds of
-/// each slot, the walk's list, two addresses. The template asserts that it agrees.
+/// each slot, the walk's list, the notes of the CTA. The template asserts that it agrees.
 inline int forward_shared_bytes(const KernelDescriptor& descriptor, const TileConfig& config) {
   const int widest = 2 * (padded_head_dim(descriptor.head_dim_qk) > padded_head_dim(descriptor.head_dim_v)
                               ? padded_head_dim(descriptor.head_dim_qk)
@@ -21,8 +21,8 @@ inline int forward_shared_bytes(const KernelDescriptor& descriptor, const TileCo
   const int bounds = key_tiles_in_ring * config.tile_k * 4 * vectors_per_column(descriptor.mask_form);
   // Forms with vectors walk a list of tiles: two halves of 64 numbers, and where its last filling ended.
   const int walk = vectors_per_column(descriptor.mask_form) > 0 ? 2 * 64 * 4 + 16 : 0;
-  constexpr int kSources = 16;
-  return config.tile_q * widest + ring + bounds + walk + kSources;
+  constexpr int kNotes = 32;
+  return config.tile_q * widest + ring + bounds + walk + kNotes;
 }
 
 }  // namespace flashmask::generator

@@ -31,7 +31,7 @@ using Scores = AccumulatorTile<kRowBlocks, kKeyBlocks>;
 using Output = AccumulatorTile<kRowBlocks, kValueBlocks>;
 
 /// Shared memory: the query tile (later the output tile), the slots of the ring, the mask bounds of the key tiles in
-/// it, the list of tiles to visit, the addresses of row 0 of K and V.
+/// it, the list of tiles to visit, the notes of the CTA.
 struct Layout {
   static constexpr int kQuery = 0;
   static constexpr int kQueryBytes = QueryTile::kBytes > OutputTile::kBytes ? QueryTile::kBytes : OutputTile::kBytes;
@@ -41,8 +41,8 @@ struct Layout {
   static constexpr int kBoundsBytes = config::kTileK * kVectors * 4;
   static constexpr int kBoundsSlots = (config::kStages + 1) / 2;
   static constexpr int kWalk = kBounds + kBoundsSlots * kBoundsBytes;
-  static constexpr int kSources = kWalk + TileWalk::kSharedBytes;
-  static constexpr int kBytes = kSources + 16;
+  static constexpr int kNotes = kWalk + TileWalk::kSharedBytes;
+  static constexpr int kBytes = kNotes + 32;
 };
 static_assert(Layout::kBytes == config::kSharedBytes, "the generator's resource model must know this layout");
 
@@ -59,20 +59,38 @@ struct WorkItem {
   static __device__ __forceinline__ int first_row_of_warp() { return threadIdx.x / 32 * (16 * kRowBlocks); }
 };
 
+/// What all threads need now and then in the loop, or after it: read from shared memory when that is, it occupies no
+/// register meanwhile.
+class Notes {
+ public:
+  __device__ __forceinline__ explicit Notes(unsigned shared) : address_(shared + Layout::kNotes) {}
+
+  /// By all threads; they are readable behind the next barrier.
+  __device__ __forceinline__ void write(const void* key, const void* value, int first_tile_row) const {
+    if (threadIdx.x != 0) return;
+    store_shared(address_, key);
+    store_shared(address_ + 8, value);
+    store_shared(address_ + 16, static_cast<unsigned>(first_tile_row));
+  }
+  /// Row 0 of the head's keys, and of its values.
+  __device__ __forceinline__ const void* key() const { return load_shared_pointer(address_); }
+  __device__ __forceinline__ const void* value() const { return load_shared_pointer(address_ + 8); }
+  __device__ __forceinline__ int first_tile_row() const {
+    int row[1];
+    load_shared(row, address_ + 16);
+    return row[0];
+  }
+
+ private:
+  unsigned address_;
+};
+
 /// The ring of K and V tiles. Element 2 i is the key tile of position i of the walk (with its mask bounds, if elements
 /// have to be tested), element 2 i + 1 its value tile; element e lies in slot e % kStages.
 struct KeyValueRing {
   unsigned shared;
   TileWalk walk;
   const ForwardArguments& arguments;
-
-  /// The addresses wait in shared memory: they are needed twice per step, by few instructions.
-  __device__ __forceinline__ void set_sources(const void* key, const void* value) const {
-    if (threadIdx.x == 0) {
-      store_shared(shared + Layout::kSources, key);
-      store_shared(shared + Layout::kSources + 8, value);
-    }
-  }
 
   /// Starts the copies that are under way before the first product.
   __device__ __forceinline__ void fill() const {
@@ -107,18 +125,17 @@ struct KeyValueRing {
   /// tells which element has landed.
   template <bool kIsKey>
   __device__ __forceinline__ void request(int position) const {
-    if (position < walk.count()) {
-      const VisitedTile tile = walk.at(position);
+    if (const VisitedTile tile = walk.at(position); tile.exists) {
       const int first_key = tile.number * config::kTileK;
       const unsigned destination = slot_address<kIsKey>(position);
       if constexpr (kIsKey) {
-        RowCopy<KeyTile, config::kHeadDimQk>::start(KeyTile{destination}, load_shared_pointer(shared + Layout::kSources),
+        RowCopy<KeyTile, config::kHeadDimQk>::start(KeyTile{destination}, Notes(shared).key(),
                                                     arguments.key_strides.seqlen, first_key, arguments.seqlen_k);
         if constexpr (kVectors > 0)
           if (tile.is_partial) request_bounds<kVectors * 4>(first_key, bounds_address(position));
       } else {
         RowCopy<ValueTile, config::kHeadDimV>::start(ValueTile{destination},
-                                                     load_shared_pointer(shared + Layout::kSources + 8),
+                                                     Notes(shared).value(),
                                                      arguments.value_strides.seqlen, first_key, arguments.seqlen_k);
       }
     }
@@ -243,30 +260,34 @@ struct Mask {
   RowMask row_mask;
   int first_warp_row;
 
-  /// Sets the masked scores to -infinity.
+  /// Sets the masked scores to -infinity. Of a tile that only the diagonal cuts, or only the intervals, and of a warp
+  /// whose rows neither cuts, the other test is left out.
   __device__ __forceinline__ void apply(Scores& scores, int first_key, unsigned bounds) const {
-    if (!hides_some(first_key, bounds)) return;
-    hide_by_row(scores, first_key + lane_column());
-    if constexpr (kVectors > 0) hide_by_column(scores, bounds + lane_column() * kVectors * 4);
+    if (rows_hide(first_key)) hide_by_row(scores, first_key + lane_column());
+    if constexpr (kVectors > 0)
+      if (columns_hide(bounds)) hide_by_column(scores, bounds + lane_column() * kVectors * 4);
   }
 
  private:
-  /// Whether some element of the key tile may be masked for some row of the warp; the same answer in all its lanes.
-  __device__ __forceinline__ bool hides_some(int first_key, unsigned bounds) const {
-    const int last_warp_row = first_warp_row + 16 * kRowBlocks - 1;
-    // Both ends of a row's keys grow with the row.
-    bool hides = first_key < row_mask.keys_of_row(last_warp_row).first ||
-                 first_key + config::kTileK - 1 > row_mask.keys_of_row(first_warp_row).last;
-    if (kVectors > 0) {
+  __device__ __forceinline__ int last_warp_row() const { return first_warp_row + 16 * kRowBlocks - 1; }
+
+  /// Whether some key of the tile lies outside the keys of some row of the warp. Both ends of them grow with the row.
+  __device__ __forceinline__ bool rows_hide(int first_key) const {
+    return (RowMask::kHasFirst && first_key < row_mask.keys_of_row(last_warp_row()).first) ||
+           first_key + config::kTileK - 1 > row_mask.keys_of_row(first_warp_row).last;
+  }
+
+  /// Whether some key of the tile may be hidden from some row of the warp by its intervals; the same answer in all
+  /// lanes.
+  __device__ __forceinline__ bool columns_hide(unsigned bounds) const {
+    bool hides = false;
 #pragma unroll
-      for (int column = threadIdx.x % 32; column < config::kTileK; column += 32) {
-        ColumnMask column_mask;
-        column_mask.load(bounds + column * kVectors * 4);
-        hides = hides || column_mask.hides_any(first_warp_row, last_warp_row);
-      }
-      hides = __any_sync(0xffffffffu, hides);
+    for (int column = threadIdx.x % 32; column < config::kTileK; column += 32) {
+      ColumnMask column_mask;
+      column_mask.load(bounds + column * kVectors * 4);
+      hides = hides || column_mask.hides_any(first_warp_row, last_warp_row());
     }
-    return hides;
+    return __any_sync(0xffffffffu, hides);
   }
 
   static __device__ __forceinline__ int lane_column() { return threadIdx.x % 4 * 2; }
@@ -293,36 +314,39 @@ struct Mask {
   /// The intervals of the key columns. One column at a time: its bounds live in registers.
   __device__ __forceinline__ void hide_by_column(Scores& scores, unsigned lane_bounds) const {
 #pragma unroll
-    for (int n = 0; n < kKeyBlocks; ++n)
+    for (int n = 0; n < kKeyBlocks; ++n) {
+      ColumnMask columns[2];
+      ColumnMask::load_neighbours(columns, lane_bounds + 8 * n * kVectors * 4);
 #pragma unroll
-      for (int right = 0; right < 2; ++right) {
-        ColumnMask column_mask;
-        column_mask.load(lane_bounds + (8 * n + right) * kVectors * 4);
+      for (int right = 0; right < 2; ++right)
 #pragma unroll
         for (int m = 0; m < kRowBlocks; ++m)
 #pragma unroll
           for (int half = 0; half < 2; ++half)
-            if (column_mask.hides(lane_row() + 16 * m + 8 * half)) scores.block[m][n].at[2 * half + right] = -kInfinity;
-      }
+            if (columns[right].hides(lane_row() + 16 * m + 8 * half))
+              scores.block[m][n].at[2 * half + right] = -kInfinity;
+    }
   }
 };
 
 /// One step of the main loop.
 struct Step {
   const ForwardArguments& arguments;
+  const RowMask& row_mask;
   const KeyValueRing& ring;
   const Query& query;
-  const Mask& mask;
 
   /// Attends to the keys and values at a position of the walk. Full tiles pass by the mask with one branch; a loop of
   /// their own would double the code and, at head dim 128, make ptxas spill.
   __device__ __forceinline__ void attend(int position, OnlineSoftmax<kRowBlocks>& softmax, Output& output) const {
     const KeyTile key_tile{ring.acquire<true>(position)};
-    ring.walk.look_ahead(arguments, mask.row_mask, position);
+    ring.walk.look_ahead(arguments, row_mask, position);
     Scores scores;
     multiply_transposed(scores, query, key_tile);
-    if (const VisitedTile tile = ring.walk.at(position); tile.is_partial)
+    if (const VisitedTile tile = ring.walk.at(position); tile.is_partial) {
+      const Mask mask{row_mask, Notes(ring.shared).first_tile_row() + WorkItem::first_row_of_warp()};
       mask.apply(scores, tile.number * config::kTileK, ring.bounds_address(position));
+    }
     softmax.absorb(scores, output);
     const Probabilities probabilities(scores);
     const ValueTile value_tile{ring.acquire<false>(position)};
@@ -332,8 +356,11 @@ struct Step {
 
 /// Divides by the row sums, writes LSE and, by way of shared memory, whole rows of the output.
 __device__ __forceinline__ void write_results(const ForwardArguments& arguments, const Output& output,
-                                              const OnlineSoftmax<kRowBlocks>& softmax, OutputTile tile) {
-  const auto [batch, head, first_tile_row] = WorkItem::of_this_cta(arguments);
+                                              const OnlineSoftmax<kRowBlocks>& softmax, unsigned shared) {
+  const OutputTile tile{shared + Layout::kQuery};
+  const int batch = static_cast<int>(read_block_z());
+  const int head = static_cast<int>(read_block_y());
+  const int first_tile_row = Notes(shared).first_tile_row();
   const int lane = threadIdx.x % 32;
   const int warp_row = WorkItem::first_row_of_warp();
   const int rows = arguments.seqlen_q - first_tile_row;
@@ -384,26 +411,25 @@ __device__ __forceinline__ void forward_attention(const ForwardArguments& argume
   const int warp_row = WorkItem::first_row_of_warp();
 
   const RowMask row_mask(arguments);
-  const Mask mask{row_mask, first_tile_row + warp_row};
 
   const unsigned shared = dynamic_shared_memory();
   const auto rows_of = [batch = batch](const void* data, const RowStrides& strides, int of_head) {
     return static_cast<const char*>(data) + 2 * (batch * strides.batch + of_head * strides.head);
   };
+  // The query tile lands with the first key tile's group; it is on its way while the walk is prepared.
+  RowCopy<QueryTile, config::kHeadDimQk>::start(QueryTile{shared + Layout::kQuery},
+                                                rows_of(arguments.query, arguments.query_strides, head),
+                                                arguments.query_strides.seqlen, first_tile_row, arguments.seqlen_q);
   const TileWalk walk(arguments, row_mask, first_tile_row, last_tile_row, shared + Layout::kWalk);
   const KeyValueRing ring{shared, walk, arguments};
-  ring.set_sources(rows_of(arguments.key, arguments.key_strides, head_kv),
-                   rows_of(arguments.value, arguments.value_strides, head_kv));
+  Notes(shared).write(rows_of(arguments.key, arguments.key_strides, head_kv),
+                      rows_of(arguments.value, arguments.value_strides, head_kv), first_tile_row);
   __syncthreads();
 
   Output output;
   output.clear();
   OnlineSoftmax<kRowBlocks> softmax(arguments.softmax_scale_log2);
 
-  // The query tile lands with the first key tile's group.
-  RowCopy<QueryTile, config::kHeadDimQk>::start(QueryTile{shared + Layout::kQuery},
-                                                rows_of(arguments.query, arguments.query_strides, head),
-                                                arguments.query_strides.seqlen, first_tile_row, arguments.seqlen_q);
   ring.fill();
   Query query(shared, warp_row);
   if constexpr (config::kQueryInRegisters) {
@@ -412,12 +438,12 @@ __device__ __forceinline__ void forward_attention(const ForwardArguments& argume
     query.hold();
   }
 
-  const Step step{arguments, ring, query, mask};
+  const Step step{arguments, row_mask, ring, query};
 #pragma unroll 1
-  for (int position = 0; position < walk.count(); ++position) step.attend(position, softmax, output);
+  for (int position = 0; walk.at(position).exists; ++position) step.attend(position, softmax, output);
   wait_copies<0>();  // rows that see no key leave the query tile's copy behind
 
-  write_results(arguments, output, softmax, OutputTile{shared + Layout::kQuery});
+  write_results(arguments, output, softmax, shared);
 }
 
 }  // namespace flashmask

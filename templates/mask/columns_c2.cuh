@@ -12,6 +12,15 @@ struct ColumnMask {
 
   /// Reads the bounds of one column from shared memory.
   __device__ __forceinline__ void load(unsigned address) { load_shared(at, address); }
+  /// Reads the bounds of an even column and of the next.
+  static __device__ __forceinline__ void load_neighbours(ColumnMask (&columns)[2], unsigned address) {
+    int both[4];
+    load_shared(both, address);
+    columns[0].at[0] = both[0];
+    columns[0].at[1] = both[1];
+    columns[1].at[0] = both[2];
+    columns[1].at[1] = both[3];
+  }
   __device__ __forceinline__ bool hides(int row) const { return row >= at[0] && row < at[1]; }
 
   /// Interval i of the hidden rows, [start, end): anything may reach beyond the rows or be empty.

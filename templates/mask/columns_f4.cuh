@@ -12,6 +12,11 @@ struct ColumnMask {
 
   /// Reads the bounds of one column from shared memory.
   __device__ __forceinline__ void load(unsigned address) { load_shared(at, address); }
+  /// Reads the bounds of an even column and of the next.
+  static __device__ __forceinline__ void load_neighbours(ColumnMask (&columns)[2], unsigned address) {
+    columns[0].load(address);
+    columns[1].load(address + 16);
+  }
   __device__ __forceinline__ bool hides(int row) const {
     return (row >= at[0] && row < at[1]) || (row >= at[2] && row < at[3]);
   }

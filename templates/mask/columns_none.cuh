@@ -7,6 +7,7 @@ struct ColumnMask {
   static constexpr int kVectors = 0;
   static constexpr int kIntervals = 0;
   __device__ __forceinline__ void load(unsigned) {}
+  static __device__ __forceinline__ void load_neighbours(ColumnMask (&)[2], unsigned) {}
   __device__ __forceinline__ bool hides(int) const { return false; }
   __device__ __forceinline__ bool hides_any(int, int) const { return false; }
 };

@@ -32,10 +32,9 @@ class TileWalk {
     full_end_ = (of_first.last + 1) / config::kTileK - first_tile_;
   }
 
-  /// The positions 0 … count() - 1 are visited in this order.
-  __device__ __forceinline__ int count() const { return count_; }
+  /// The tile of a position. Positions are visited from 0 on, until one has none.
   __device__ __forceinline__ VisitedTile at(int position) const {
-    return {first_tile_ + position, position < full_begin_ || position >= full_end_};
+    return {position < count_, first_tile_ + position, position < full_begin_ || position >= full_end_};
   }
   __device__ __forceinline__ void look_ahead(const ForwardArguments&, const RowMask&, int) const {}
 

@@ -34,32 +34,25 @@ class TileWalk {
     return static_cast<int>(RowMask::kHasLast ? gridDim.x - 1 - x : x);
   }
 
-  /// Of the rows first_row … last_row. Lists the first tiles; the caller lets all warps see them.
-  __device__ __forceinline__ TileWalk(const ForwardArguments& arguments, const RowMask& row_mask, int first_row,
-                                      int last_row, unsigned shared)
+  /// Of this CTA's rows. Lists the first tiles; the caller lets all warps see them.
+  __device__ __forceinline__ TileWalk(const ForwardArguments& arguments, const RowMask& row_mask, int, int,
+                                      unsigned shared)
       : list_(shared) {
-    if (arguments.plan_work != nullptr) {
-      count_ = planned_work(arguments).visible;
-    } else {
-      const int end = (row_mask.keys_of_row(last_row).last + config::kTileK) / config::kTileK;
-      count_ = end - row_mask.keys_of_row(first_row).first / config::kTileK;
-    }
     if (threadIdx.x < 32) fill(arguments, row_mask, 0);
   }
 
-  /// The positions 0 … count() - 1 are visited in this order.
-  __device__ __forceinline__ int count() const { return count_; }
+  /// The tile of a position. Positions are visited from 0 on, until one has none.
   __device__ __forceinline__ VisitedTile at(int position) const {
     int entry[1];
     load_shared(entry, address(position));
-    return {entry[0] >> 1, (entry[0] & 1) != 0};
+    return {entry[0] >= 0, entry[0] >> 1, (entry[0] & 1) != 0};
   }
 
   /// Keeps the list ahead of the loop: behind the first barrier of a step, while the other warps multiply. Its second
   /// barrier lets all warps see what was listed; what is overwritten was visited kHalf steps ago.
   __device__ __forceinline__ void look_ahead(const ForwardArguments& arguments, const RowMask& row_mask,
                                              int position) const {
-    if ((position + kReach) % kHalf == 0 && position + kReach < count_ && threadIdx.x < 32)
+    if ((position + kReach) % kHalf == 0 && threadIdx.x < 32)
       fill(arguments, row_mask, position + kReach);
   }
 
@@ -82,9 +75,15 @@ class TileWalk {
     const unsigned lanes_below = read_lanes_below();
     const int end = first + kHalf;
     if (arguments.plan_work == nullptr) {
-      const int first_tile = row_mask.keys_of_row(query_tile(arguments) * config::kTileQ).first / config::kTileK;
+      const int first_row = query_tile(arguments) * config::kTileQ;
+      const int last_row = min(first_row + config::kTileQ, arguments.seqlen_q) - 1;
+      const int first_tile = row_mask.keys_of_row(first_row).first / config::kTileK;
+      const int end_tile = (row_mask.keys_of_row(last_row).last + config::kTileK) / config::kTileK;
 #pragma unroll
-      for (int i = 0; i < kHalf; i += 32) list(first + i + lane, first_tile + first + i + lane, true);
+      for (int i = 0; i < kHalf; i += 32) {
+        const int tile = first_tile + first + i + lane;
+        list(first + i + lane, tile < end_tile ? tile : kNoTile, true);
+      }
       return;
     }
     const mask_plan::Work work = planned_work(arguments);
@@ -120,13 +119,15 @@ class TileWalk {
         position += __popc(visible);
       }
     }
+    for (int rest = position + lane; rest < end; rest += 32) list(rest, kNoTile, true);
     // The last word may hold more tiles than there was room for: the next filling looks at it again.
     if (lane == 0) store_shared(list_ + kCursor, static_cast<unsigned>(last_word), static_cast<unsigned>(last_position));
     __syncwarp();
   }
 
+  static constexpr int kNoTile = -1;
+
   unsigned list_;
-  int count_;
 };
 
 }  // namespace flashmask
