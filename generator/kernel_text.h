@@ -11,12 +11,12 @@ namespace flashmask::generator {
 
 /// The text of a kernel before it is put together: what is generated, and the templates in between.
 struct KernelText {
-  std::vector<std::string> entries;          ///< names of the extern "C" __global__ functions
-  std::string head;                          ///< the config
-  std::vector<std::string_view> templates;   ///< each after those that it uses
-  std::string tail;                          ///< the entries
-  int threads = 0;                           ///< per CTA
-  int shared_bytes = 0;                      ///< dynamic shared memory per CTA
+  std::vector<std::string> entries;         ///< names of the extern "C" __global__ functions
+  std::string head;                         ///< the config
+  std::vector<std::string_view> templates;  ///< each after those that it uses
+  std::string tail;                         ///< the entries
+  int threads = 0;                          ///< per CTA
+  int shared_bytes = 0;                     ///< dynamic shared memory per CTA
 };
 
 /// Of a legal descriptor and configuration.

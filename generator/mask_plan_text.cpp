@@ -30,8 +30,12 @@ KernelText mask_plan_text(const KernelDescriptor& descriptor) {
       "}}  // namespace flashmask::config\n\n",
       to_string(descriptor), has_diagonal(descriptor.mask_form),
       descriptor.causal_alignment == CausalAlignment::kBottomRight);
-  text.templates = {"mask_plan_types.cuh", "mask_plan_arguments.cuh", "primitives/shared_memory.cuh",
-                    "primitives/thread.cuh", column_mask_template(descriptor.mask_form), "mask_plan.cuh"};
+  text.templates = {"mask_plan_types.cuh",
+                    "mask_plan_arguments.cuh",
+                    "primitives/shared_memory.cuh",
+                    "primitives/thread.cuh",
+                    column_mask_template(descriptor.mask_form),
+                    "mask_plan.cuh"};
   text.tail = entry_text(text.entries[0], "classify") + entry_text(text.entries[1], "arrange");
   text.threads = kThreads;
   return text;

@@ -13,9 +13,10 @@ std::vector<std::string> broken_rules(const KernelDescriptor& descriptor, const 
   const bool legal_descriptor = rules.empty();
   if (descriptor.pass == Pass::kMaskPlan) {
     if (!(config == TileConfig{}))
-      rules.push_back(fmt::format("{}: the tiles of a mask plan are arguments of its launches; leave the configuration "
-                                  "at its default",
-                                  to_string(config)));
+      rules.push_back(
+          fmt::format("{}: the tiles of a mask plan are arguments of its launches; leave the configuration "
+                      "at its default",
+                      to_string(config)));
     return rules;
   }
   if (config.warps < 1 || config.warps > 8)

@@ -6,9 +6,10 @@ namespace flashmask {
 
 std::string precompile_command(const KernelDescriptor& descriptor, const TileConfig& config) {
   if (descriptor.pass == Pass::kMaskPlan)
-    return fmt::format("flashmask compile --pass mask-plan --form {}{} --target {}", to_string(descriptor.mask_form),
-                       descriptor.causal_alignment == CausalAlignment::kBottomRight ? "" : " --causal-alignment top-left",
-                       to_string(descriptor.target));
+    return fmt::format(
+        "flashmask compile --pass mask-plan --form {}{} --target {}", to_string(descriptor.mask_form),
+        descriptor.causal_alignment == CausalAlignment::kBottomRight ? "" : " --causal-alignment top-left",
+        to_string(descriptor.target));
   std::string head_dim = std::to_string(descriptor.head_dim_qk);
   if (descriptor.head_dim_v != descriptor.head_dim_qk) head_dim += fmt::format(",{}", descriptor.head_dim_v);
   std::string command =

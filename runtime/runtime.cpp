@@ -200,11 +200,11 @@ struct Runtime::State {
       throw Error(ErrorCode::kInvalidArgument,
                   fmt::format("\"{}\" is not launched by itself: a MaskPlan requests it", to_string(key.descriptor)),
                   "Make a MaskPlan; Runtime::compile() puts its kernels into the cache.");
-    std::shared_ptr<const Kernel> kernel = load_once(
-        kernels, key.descriptor, options,
-        [&](const cache::Digest& digest, const generator::KernelSource& source, const StoredKernel& stored) {
-          return std::make_shared<const ForwardKernel>(device, source, stored, digest.hex());
-        });
+    std::shared_ptr<const Kernel> kernel =
+        load_once(kernels, key.descriptor, options,
+                  [&](const cache::Digest& digest, const generator::KernelSource& source, const StoredKernel& stored) {
+                    return std::make_shared<const ForwardKernel>(device, source, stored, digest.hex());
+                  });
     table.insert(key, kernel);
     return kernel;
   }
@@ -232,11 +232,11 @@ std::shared_ptr<const PlanKernels> Runtime::plan_kernels(MaskForm form, CausalAl
     if (const auto found = state.plan_kernels.find(key); found != state.plan_kernels.end()) return found->second;
   }
   const Target target = state.device ? state.device->properties().target : Target{};
-  auto kernels = state.load_once(
-      state.plans, KernelDescriptor::mask_plan(form, alignment, target), {},
-      [&](const cache::Digest&, const generator::KernelSource& source, const StoredKernel& stored) {
-        return std::make_shared<const PlanKernels>(state.device, source, stored);
-      });
+  auto kernels =
+      state.load_once(state.plans, KernelDescriptor::mask_plan(form, alignment, target), {},
+                      [&](const cache::Digest&, const generator::KernelSource& source, const StoredKernel& stored) {
+                        return std::make_shared<const PlanKernels>(state.device, source, stored);
+                      });
   std::lock_guard lock(state.plan_mutex);
   return state.plan_kernels.emplace(key, std::move(kernels)).first->second;
 }

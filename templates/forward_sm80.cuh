@@ -134,8 +134,7 @@ struct KeyValueRing {
         if constexpr (kVectors > 0)
           if (tile.is_partial) request_bounds<kVectors * 4>(first_key, bounds_address(position));
       } else {
-        RowCopy<ValueTile, config::kHeadDimV>::start(ValueTile{destination},
-                                                     Notes(shared).value(),
+        RowCopy<ValueTile, config::kHeadDimV>::start(ValueTile{destination}, Notes(shared).value(),
                                                      arguments.value_strides.seqlen, first_key, arguments.seqlen_k);
       }
     }
@@ -145,8 +144,7 @@ struct KeyValueRing {
   template <int kColumnBytes>
   __device__ __forceinline__ void request_bounds(int first_key, unsigned destination) const {
     // Found anew for each partial tile: two registers less in the loop.
-    const int* source =
-        arguments.row_intervals + (mask_head(arguments) * arguments.seqlen_k + first_key) * kVectors;
+    const int* source = arguments.row_intervals + (mask_head(arguments) * arguments.seqlen_k + first_key) * kVectors;
 #pragma unroll
     for (int first = 0; first < config::kTileK; first += config::kThreads) {
       const int column = first + static_cast<int>(threadIdx.x);
@@ -315,16 +313,16 @@ struct Mask {
   __device__ __forceinline__ void hide_by_column(Scores& scores, unsigned lane_bounds) const {
 #pragma unroll
     for (int n = 0; n < kKeyBlocks; ++n) {
-      ColumnMask columns[2];
-      ColumnMask::load_neighbours(columns, lane_bounds + 8 * n * kVectors * 4);
+      const ColumnMask::Pair columns(lane_bounds + 8 * n * kVectors * 4);
 #pragma unroll
-      for (int right = 0; right < 2; ++right)
+      for (int right = 0; right < 2; ++right) {
+        const ColumnMask column = columns.column(right);
 #pragma unroll
         for (int m = 0; m < kRowBlocks; ++m)
 #pragma unroll
           for (int half = 0; half < 2; ++half)
-            if (columns[right].hides(lane_row() + 16 * m + 8 * half))
-              scores.block[m][n].at[2 * half + right] = -kInfinity;
+            if (column.hides(lane_row() + 16 * m + 8 * half)) scores.block[m][n].at[2 * half + right] = -kInfinity;
+      }
     }
   }
 };
@@ -340,7 +338,6 @@ struct Step {
   /// their own would double the code and, at head dim 128, make ptxas spill.
   __device__ __forceinline__ void attend(int position, OnlineSoftmax<kRowBlocks>& softmax, Output& output) const {
     const KeyTile key_tile{ring.acquire<true>(position)};
-    ring.walk.look_ahead(arguments, row_mask, position);
     Scores scores;
     multiply_transposed(scores, query, key_tile);
     if (const VisitedTile tile = ring.walk.at(position); tile.is_partial) {
@@ -350,6 +347,7 @@ struct Step {
     softmax.absorb(scores, output);
     const Probabilities probabilities(scores);
     const ValueTile value_tile{ring.acquire<false>(position)};
+    ring.walk.look_ahead(arguments, row_mask, position);
     multiply_accumulate(output, probabilities, value_tile);
   }
 };

@@ -18,8 +18,12 @@ inline constexpr int kChunkTiles = 2048;  // row tiles that are counted at a tim
 inline constexpr int kTilesPerThread = kChunkTiles / kThreads;
 inline constexpr int kBuckets = 1024;  // of costs, when work is sorted
 
-__device__ __forceinline__ int lane_of_thread() { return threadIdx.x % 32; }
-__device__ __forceinline__ int warp_of_thread() { return threadIdx.x / 32; }
+__device__ __forceinline__ int lane_of_thread() {
+  return threadIdx.x % 32;
+}
+__device__ __forceinline__ int warp_of_thread() {
+  return threadIdx.x / 32;
+}
 __device__ __forceinline__ int divide_up(int dividend, int divisor) {
   return dividend / divisor + (dividend % divisor != 0 ? 1 : 0);
 }
@@ -151,7 +155,9 @@ __device__ __forceinline__ void take_in(Summary& summary, const Summary& other) 
   summary.full += other.full;
 }
 
-__device__ __forceinline__ Summary nothing_seen() { return {0x7fffffff, -1, 0, 0}; }
+__device__ __forceinline__ Summary nothing_seen() {
+  return {0x7fffffff, -1, 0, 0};
+}
 __device__ __forceinline__ Summary finished(Summary summary) {
   if (summary.last < 0) summary.first = 0;
   return summary;

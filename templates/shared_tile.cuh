@@ -49,7 +49,8 @@ class MatrixCursor {
 };
 
 /// Copies tiles of rows from global to shared memory by all threads of a CTA together, each thread one chunk of every
-/// kRowStep-th row. Holds nothing: a thread's address follows from the first row's, and registers are short in the loop.
+/// kRowStep-th row. Holds nothing: a thread's address follows from the first row's, and registers are short in the
+/// loop.
 template <class Tile, int kWidth>
 class RowCopy {
  public:

@@ -70,8 +70,9 @@ PlanView MaskPlan::build(TileShape tile, DevicePointer buffer, std::size_t bytes
                             state_->mask.batch * state_->mask.num_heads, needed),
                 "Ask MaskPlan::size().");
   if (buffer == 0 || buffer % 16 != 0)
-    throw Error(ErrorCode::kInvalidArgument,
-                fmt::format("the plan's buffer is at 0x{:x}: device memory at a multiple of 16 bytes is needed", buffer));
+    throw Error(
+        ErrorCode::kInvalidArgument,
+        fmt::format("the plan's buffer is at 0x{:x}: device memory at a multiple of 16 bytes is needed", buffer));
   state_->kernels->launch(state_->mask, tile, state_->startend_row_indices, buffer, stream);
   return {.data = buffer, .bytes = needed, .mask = state_->mask, .tile = tile};
 }

@@ -18,9 +18,8 @@ PlanLayout layout_of(const PlanView& plan) {
     throw Error(ErrorCode::kInvalidArgument, fmt::format("this is no plan:\n  {}", fmt::join(rules, "\n  ")));
   const PlanLayout layout = plan_layout(plan.mask, plan.tile);
   if (plan.data == 0 || plan.bytes < layout.bytes)
-    throw Error(ErrorCode::kInvalidArgument,
-                fmt::format("this is no plan: {} bytes at 0x{:x}, where {} are needed", plan.bytes, plan.data,
-                            layout.bytes));
+    throw Error(ErrorCode::kInvalidArgument, fmt::format("this is no plan: {} bytes at 0x{:x}, where {} are needed",
+                                                         plan.bytes, plan.data, layout.bytes));
   return layout;
 }
 
@@ -66,10 +65,10 @@ PlanContent MaskPlan::read(Device& device, const PlanView& plan, Stream stream) 
   for (std::int64_t head = 0; head < heads; ++head)
     for (std::int64_t row = 0; row < rows; ++row)
       for (std::int64_t key = 0; key < keys; ++key) {
-        content.row_classes.push_back(class_in(
-            by_rows[static_cast<std::size_t>((head * rows + row) * layout.key_words + key / 32)], key % 32));
-        content.key_classes.push_back(class_in(
-            by_keys[static_cast<std::size_t>((head * keys + key) * layout.row_words + row / 32)], row % 32));
+        content.row_classes.push_back(
+            class_in(by_rows[static_cast<std::size_t>((head * rows + row) * layout.key_words + key / 32)], key % 32));
+        content.key_classes.push_back(
+            class_in(by_keys[static_cast<std::size_t>((head * keys + key) * layout.row_words + row / 32)], row % 32));
       }
   content.row_summaries = summaries(device, plan, layout.row_summaries, heads * rows, stream);
   content.key_summaries = summaries(device, plan, layout.key_summaries, heads * keys, stream);

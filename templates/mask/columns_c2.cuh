@@ -12,15 +12,6 @@ struct ColumnMask {
 
   /// Reads the bounds of one column from shared memory.
   __device__ __forceinline__ void load(unsigned address) { load_shared(at, address); }
-  /// Reads the bounds of an even column and of the next.
-  static __device__ __forceinline__ void load_neighbours(ColumnMask (&columns)[2], unsigned address) {
-    int both[4];
-    load_shared(both, address);
-    columns[0].at[0] = both[0];
-    columns[0].at[1] = both[1];
-    columns[1].at[0] = both[2];
-    columns[1].at[1] = both[3];
-  }
   __device__ __forceinline__ bool hides(int row) const { return row >= at[0] && row < at[1]; }
 
   /// Interval i of the hidden rows, [start, end): anything may reach beyond the rows or be empty.
@@ -31,6 +22,13 @@ struct ColumnMask {
   __device__ __forceinline__ bool hides_any(int first_row, int last_row) const {
     return last_row >= at[0] && first_row < at[1];
   }
+
+  /// An even column and the next, read at once.
+  struct Pair {
+    int at[4];
+    __device__ __forceinline__ explicit Pair(unsigned address) { load_shared(at, address); }
+    __device__ __forceinline__ ColumnMask column(int right) const { return {{at[2 * right], at[2 * right + 1]}}; }
+  };
 };
 
 }  // namespace flashmask

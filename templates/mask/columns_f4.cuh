@@ -12,11 +12,6 @@ struct ColumnMask {
 
   /// Reads the bounds of one column from shared memory.
   __device__ __forceinline__ void load(unsigned address) { load_shared(at, address); }
-  /// Reads the bounds of an even column and of the next.
-  static __device__ __forceinline__ void load_neighbours(ColumnMask (&columns)[2], unsigned address) {
-    columns[0].load(address);
-    columns[1].load(address + 16);
-  }
   __device__ __forceinline__ bool hides(int row) const {
     return (row >= at[0] && row < at[1]) || (row >= at[2] && row < at[3]);
   }
@@ -29,6 +24,17 @@ struct ColumnMask {
   __device__ __forceinline__ bool hides_any(int first_row, int last_row) const {
     return (last_row >= at[0] && first_row < at[1]) || (last_row >= at[2] && first_row < at[3]);
   }
+
+  /// An even column and the next, each read when it is looked at: together they do not fit one access.
+  struct Pair {
+    unsigned address;
+    __device__ __forceinline__ explicit Pair(unsigned first) : address(first) {}
+    __device__ __forceinline__ ColumnMask column(int right) const {
+      ColumnMask column;
+      column.load(address + right * 16);
+      return column;
+    }
+  };
 };
 
 }  // namespace flashmask

@@ -24,8 +24,9 @@ class TileWalk {
   static constexpr int kHalf = 64;
   static constexpr int kCursor = 2 * kHalf * 4;  // bytes behind the list: where its last filling ended
   static constexpr int kSharedBytes = kCursor + 16;
-  /// The next barrier of the loop at `position` is followed by reads of the entries before position + kReach.
-  static constexpr int kReach = config::kStages / 2 + 1;
+  /// Behind the next barrier of the loop at `position`, and until the one after that is passed by the next position,
+  /// entries before position + kReach are read.
+  static constexpr int kReach = config::kStages / 2 + 2;
 
   /// The query tile of this CTA, longest work first.
   static __device__ __forceinline__ int query_tile(const ForwardArguments& arguments) {
@@ -48,12 +49,11 @@ class TileWalk {
     return {entry[0] >= 0, entry[0] >> 1, (entry[0] & 1) != 0};
   }
 
-  /// Keeps the list ahead of the loop: behind the first barrier of a step, while the other warps multiply. Its second
-  /// barrier lets all warps see what was listed; what is overwritten was visited kHalf steps ago.
+  /// Keeps the list ahead of the loop: behind the last barrier of a step, while the other warps multiply. The first
+  /// barrier of the next step lets all warps see what was listed; what is overwritten was visited kHalf steps ago.
   __device__ __forceinline__ void look_ahead(const ForwardArguments& arguments, const RowMask& row_mask,
                                              int position) const {
-    if ((position + kReach) % kHalf == 0 && threadIdx.x < 32)
-      fill(arguments, row_mask, position + kReach);
+    if ((position + kReach) % kHalf == 0 && threadIdx.x < 32) fill(arguments, row_mask, position + kReach);
   }
 
  private:
@@ -88,8 +88,7 @@ class TileWalk {
     }
     const mask_plan::Work work = planned_work(arguments);
     const mask_plan::TileWord* classes =
-        arguments.plan_classes +
-        (mask_head(arguments) * arguments.row_tiles + work.tile) * arguments.class_words;
+        arguments.plan_classes + (mask_head(arguments) * arguments.row_tiles + work.tile) * arguments.class_words;
     int word = work.first / 32;  // the word to look at next
     int position = 0;            // of its first visible tile
     if (first > 0) {
@@ -121,7 +120,8 @@ class TileWalk {
     }
     for (int rest = position + lane; rest < end; rest += 32) list(rest, kNoTile, true);
     // The last word may hold more tiles than there was room for: the next filling looks at it again.
-    if (lane == 0) store_shared(list_ + kCursor, static_cast<unsigned>(last_word), static_cast<unsigned>(last_position));
+    if (lane == 0)
+      store_shared(list_ + kCursor, static_cast<unsigned>(last_word), static_cast<unsigned>(last_position));
     __syncwarp();
   }
 

@@ -26,8 +26,7 @@ KernelDescriptor descriptor_of(MaskForm form, DataType dtype = DataType::kBfloat
 
 testing::AssertionResult is_correct_here(const TestProblem& problem, const LaunchChoice& choice = {}) {
   Runtime& runtime = tested_runtime();
-  return is_correct(runtime, *runtime.request(problem.descriptor(), {.hint = {}, .config = kConfig}), problem,
-                    choice);
+  return is_correct(runtime, *runtime.request(problem.descriptor(), {.hint = {}, .config = kConfig}), problem, choice);
 }
 
 constexpr MaskForm kVectorForms[] = {MaskForm::kC1, MaskForm::kC2, MaskForm::kF2, MaskForm::kF4};

@@ -42,8 +42,8 @@ TEST(ForwardRequests, ASweepOf50ShapesCompilesExactlyOneKernelAndOnePlan) {
     RequestOptions options;
     options.hint = {extents.seqlen_q, extents.seqlen_k, extents.batch * extents.heads_q};
     const auto kernel = runtime->request(descriptor, options);
-    EXPECT_TRUE(is_correct(*runtime, *kernel,
-                           TestProblem(descriptor, extents, {.seed = static_cast<std::uint64_t>(n)})));
+    EXPECT_TRUE(
+        is_correct(*runtime, *kernel, TestProblem(descriptor, extents, {.seed = static_cast<std::uint64_t>(n)})));
   }
   const RuntimeCounters counters = runtime->counters();
   EXPECT_EQ(counters.requests, 51u);  // the plan's kernels are looked up once

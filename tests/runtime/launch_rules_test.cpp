@@ -191,7 +191,8 @@ TEST(ForwardArguments, AWindowBeyondEveryKeyIsUnbounded) {
   ForwardLaunch launch = legal_launch();
   launch.window_left = std::numeric_limits<int>::max();
   launch.window_right = 219;
-  const ForwardArguments arguments = forward_arguments(descriptor_of(MaskForm::kWindow), {128, 64, 4, 2, false}, launch);
+  const ForwardArguments arguments =
+      forward_arguments(descriptor_of(MaskForm::kWindow), {128, 64, 4, 2, false}, launch);
   EXPECT_EQ(arguments.window_left, -1);
   EXPECT_EQ(arguments.window_right, 219);
 }

@@ -72,9 +72,8 @@ struct ShownText {
   std::string text;
 };
 
-using Arguments =
-    std::variant<RunArguments, CompileArguments, InspectArguments, ExplainArguments, MaskShowArguments,
-                 MaskBuildArguments, MaskListArguments, DoctorArguments, ShownText>;
+using Arguments = std::variant<RunArguments, CompileArguments, InspectArguments, ExplainArguments, MaskShowArguments,
+                               MaskBuildArguments, MaskListArguments, DoctorArguments, ShownText>;
 
 /// Parses the words behind the command's name. Throws Error{kInvalidArgument} with the option, its value and what is
 /// allowed.

@@ -123,9 +123,9 @@ std::string to_text(const RunReport& report) {
                       counters.compiles, counters.memory_hits, counters.disk_hits);
   if (report.plan) {
     const PlanCounts& plan = *report.plan;
-    text += fmt::format("tiles     {} of {} visited ({:.1f} %): {} full, {} partial; {} empty\n",
-                        plan.full + plan.partial, plan.all(), 100 * plan.density(), plan.full, plan.partial,
-                        plan.empty);
+    text +=
+        fmt::format("tiles     {} of {} visited ({:.1f} %): {} full, {} partial; {} empty\n", plan.full + plan.partial,
+                    plan.all(), 100 * plan.density(), plan.full, plan.partial, plan.empty);
   }
   if (report.statistics) {
     const LaunchStatistics& statistics = *report.statistics;
@@ -158,8 +158,7 @@ std::string to_json(const RunReport& report) {
   json["counters"] = counters_json(report.counters);
   json["skips_empty_tiles"] = report.skips;
   if (report.plan)
-    json["tiles"] = {
-        {"full", report.plan->full}, {"partial", report.plan->partial}, {"empty", report.plan->empty}};
+    json["tiles"] = {{"full", report.plan->full}, {"partial", report.plan->partial}, {"empty", report.plan->empty}};
   json["launch_seconds"] = report.launch_seconds;
   if (report.statistics) json["emulation"] = statistics_json(*report.statistics);
   if (report.verification) json["verification"] = verification_json(*report.verification);

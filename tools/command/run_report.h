@@ -20,8 +20,8 @@ struct RunReport {
   RuntimeCounters counters;
   reference::ForwardProblem problem;           ///< its numbers, without its data
   double launch_seconds = 0;                   ///< of one launch on the host's clock; of the emulation on the emulator
-  bool skips = true;               ///< empty tiles of the mask (--no-skip)
-  std::optional<PlanCounts> plan;  ///< of masks with vectors, when empty tiles are skipped
+  bool skips = true;                           ///< empty tiles of the mask (--no-skip)
+  std::optional<PlanCounts> plan;              ///< of masks with vectors, when empty tiles are skipped
   std::optional<LaunchStatistics> statistics;  ///< of the emulator
   std::optional<reference::Comparison> verification;
   std::string output;
