@@ -35,6 +35,7 @@ std::vector<std::string_view> forward_templates(const KernelDescriptor& descript
           column_mask_template(descriptor.mask_form),
           "walk/visited_tile.cuh",
           walk_template(descriptor.mask_form),
+          "work_order.cuh",
           "forward_sm80.cuh"};
 }
 

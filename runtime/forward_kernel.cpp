@@ -3,6 +3,8 @@
 #include <fmt/format.h>
 #include <fmt/ranges.h>
 
+#include <algorithm>
+#include <cstdint>
 #include <numbers>
 #include <type_traits>
 #include <utility>
@@ -28,6 +30,19 @@ int bounded(int window, const ForwardLaunch& launch) {
   return window >= launch.seqlen_q + launch.seqlen_k ? -1 : window;
 }
 
+/// Of the L2 cache, for the keys and values of the heads whose work is started together; the rest is for what they read
+/// and write besides, and for what the GPU's halves of the cache hold twice.
+constexpr int kL2Share = 2;
+
+/// How many query heads, over all batch entries, make a section: whole groups that share a key head, at least one.
+int section_heads(const KernelDescriptor& descriptor, const ForwardLaunch& launch, std::size_t l2_bytes) {
+  const std::int64_t group = launch.num_heads_q / launch.num_heads_kv;
+  const std::int64_t groups = std::int64_t{launch.batch} * launch.num_heads_kv;
+  const std::int64_t bytes = std::int64_t{2} * launch.seqlen_k * (descriptor.head_dim_qk + descriptor.head_dim_v);
+  const std::int64_t fitting = static_cast<std::int64_t>(l2_bytes) / kL2Share / bytes;
+  return static_cast<int>(group * std::clamp<std::int64_t>(fitting, 1, groups));
+}
+
 }  // namespace
 
 ForwardKernel::ForwardKernel(std::shared_ptr<Device> device, const generator::KernelSource& source,
@@ -43,7 +58,7 @@ ForwardKernel::ForwardKernel(std::shared_ptr<Device> device, const generator::Ke
       loaded_(device_->load(stored.image, source.entry, shared_bytes_)) {}
 
 ForwardArguments forward_arguments(const KernelDescriptor& descriptor, const TileConfig& config,
-                                   const ForwardLaunch& launch) {
+                                   const ForwardLaunch& launch, std::size_t l2_bytes) {
   const int row_tiles = (launch.seqlen_q + config.tile_q - 1) / config.tile_q;
   const int key_tiles = (launch.seqlen_k + config.tile_k - 1) / config.tile_k;
   const bool has_plan = launch.plan.data != 0;
@@ -70,6 +85,7 @@ ForwardArguments forward_arguments(const KernelDescriptor& descriptor, const Til
       .num_heads_mask = has_vectors ? launch.num_heads_mask : 1,
       .heads_per_mask_head = has_vectors ? launch.num_heads_q / launch.num_heads_mask : launch.num_heads_q,
       .row_tiles = row_tiles,
+      .section_heads = section_heads(descriptor, launch, l2_bytes),
       .class_words = (key_tiles + 31) / 32,
       .cut_key_tile = launch.seqlen_k % config.tile_k == 0 ? -1 : key_tiles - 1,
       .window_left = bounded(launch.window_left, launch),
@@ -85,11 +101,11 @@ void ForwardKernel::launch(const ForwardLaunch& launch, Stream stream, DevicePoi
         ErrorCode::kInvalidArgument,
         fmt::format("the launch of \"{}\" breaks {}:\n  {}", to_string(descriptor_),
                     rules.size() == 1 ? "a rule" : fmt::format("{} rules", rules.size()), fmt::join(rules, "\n  ")));
-  const ForwardArguments arguments = forward_arguments(descriptor_, config_, launch);
-  const auto tile_q = static_cast<std::uint32_t>(config_.tile_q);
+  const ForwardArguments arguments = forward_arguments(descriptor_, config_, launch, device_->properties().l2_bytes);
+  // CTAs start in the order of their numbers, which is the order of work: the GPU itself is the queue.
+  const auto heads = static_cast<std::uint32_t>(launch.batch) * static_cast<std::uint32_t>(launch.num_heads_q);
   const LaunchGeometry geometry{
-      .grid = {(static_cast<std::uint32_t>(launch.seqlen_q) + tile_q - 1) / tile_q,
-               static_cast<std::uint32_t>(launch.num_heads_q), static_cast<std::uint32_t>(launch.batch)},
+      .grid = {static_cast<std::uint32_t>(arguments.row_tiles) * heads, 1, 1},
       .block = threads_,
       .shared_bytes = shared_bytes_,
   };

@@ -37,8 +37,8 @@ class ForwardKernel final : public Kernel {
   std::shared_ptr<const LoadedKernel> loaded_;
 };
 
-/// The kernel's parameter for a launch that breaks no rule.
+/// The kernel's parameter for a launch that breaks no rule, on a GPU with this much L2 cache (0: unknown).
 ForwardArguments forward_arguments(const KernelDescriptor& descriptor, const TileConfig& config,
-                                   const ForwardLaunch& launch);
+                                   const ForwardLaunch& launch, std::size_t l2_bytes);
 
 }  // namespace flashmask

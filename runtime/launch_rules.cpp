@@ -12,8 +12,9 @@ namespace {
 
 // Sums of three positions (a row, the offset of the diagonal, a window) are taken in 32 bits by the kernels.
 constexpr int kMaxSeqlen = 1 << 29;
-// Limit of the y and z extents of a CUDA grid: heads and batch.
-constexpr int kMaxGridYz = 65535;
+// Their product is counted in 32 bits.
+constexpr int kMaxHeads = 65535;
+constexpr std::int64_t kMaxGridX = 0x7fffffff;
 constexpr std::int64_t kElementBytes = 2;
 constexpr std::int64_t kRowAlignment = 16;
 constexpr std::uint64_t kFloatAlignment = 4;
@@ -92,14 +93,14 @@ void check_plan(Rules& rules, const KernelDescriptor& descriptor, const ForwardL
 
 std::vector<std::string> broken_rules(const KernelDescriptor& descriptor, const ForwardLaunch& launch) {
   Rules rules;
-  rules.require(launch.batch >= 1 && launch.batch <= kMaxGridYz, "batch = {}: 1 to {} is allowed", launch.batch,
-                kMaxGridYz);
+  rules.require(launch.batch >= 1 && launch.batch <= kMaxHeads, "batch = {}: 1 to {} is allowed", launch.batch,
+                kMaxHeads);
   rules.require(launch.seqlen_q >= 1 && launch.seqlen_q <= kMaxSeqlen, "seqlen_q = {}: 1 to {} is allowed",
                 launch.seqlen_q, kMaxSeqlen);
   rules.require(launch.seqlen_k >= 1 && launch.seqlen_k <= kMaxSeqlen, "seqlen_k = {}: 1 to {} is allowed",
                 launch.seqlen_k, kMaxSeqlen);
-  const bool heads_q_fine = launch.num_heads_q >= 1 && launch.num_heads_q <= kMaxGridYz;
-  rules.require(heads_q_fine, "num_heads_q = {}: 1 to {} is allowed", launch.num_heads_q, kMaxGridYz);
+  const bool heads_q_fine = launch.num_heads_q >= 1 && launch.num_heads_q <= kMaxHeads;
+  rules.require(heads_q_fine, "num_heads_q = {}: 1 to {} is allowed", launch.num_heads_q, kMaxHeads);
   rules.require(launch.num_heads_kv >= 1, "num_heads_kv = {}: at least 1 is needed", launch.num_heads_kv);
   if (heads_q_fine && launch.num_heads_kv >= 1)
     rules.require(launch.num_heads_q % launch.num_heads_kv == 0,
@@ -158,6 +159,13 @@ std::vector<std::string> broken_rules(const KernelDescriptor& descriptor, const 
                                       const TileConfig& config) {
   std::vector<std::string> rules = broken_rules(descriptor, launch);
   const TileShape tile{config.tile_q, config.tile_k};
+  const std::int64_t row_tiles = (std::int64_t{launch.seqlen_q} + tile.tile_q - 1) / tile.tile_q;
+  const std::int64_t heads = std::int64_t{launch.batch} * launch.num_heads_q;
+  if (rules.empty() && row_tiles * heads > kMaxGridX)
+    rules.push_back(
+        fmt::format("{} query tiles of {} rows for each of {} heads and batch entries: a launch has room for "
+                    "{} in all; launch fewer batch entries at a time",
+                    row_tiles, tile.tile_q, heads, kMaxGridX));
   if (launch.plan.data != 0 && !(launch.plan.tile == tile))
     rules.push_back(fmt::format("the plan has tiles of {} x {}, the kernel of {} x {}: prepare it for Kernel::tile()",
                                 launch.plan.tile.tile_q, launch.plan.tile.tile_k, tile.tile_q, tile.tile_k));

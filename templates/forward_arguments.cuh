@@ -35,6 +35,7 @@ struct ForwardArguments {
   int num_heads_mask;        // 1, num_heads_kv or num_heads_q; 1 where the form has no vectors
   int heads_per_mask_head;   // num_heads_q / num_heads_mask
   int row_tiles;             // ceil(seqlen_q / kTileQ)
+  int section_heads;         // query heads, over all batch entries, whose work is started together
   int class_words;           // of a row of tiles: ceil(ceil(seqlen_k / kTileK) / 32)
   int cut_key_tile;          // the last key tile, if keys are missing at its end; else -1
   int window_left;           // -1: unbounded

@@ -8,6 +8,7 @@
 #include "primitives/thread.cuh"
 #include "shared_tile.cuh"
 #include "walk/tiles_closed.cuh"
+#include "work_order.cuh"
 
 namespace flashmask {
 
@@ -46,18 +47,10 @@ struct Layout {
 };
 static_assert(Layout::kBytes == config::kSharedBytes, "the generator's resource model must know this layout");
 
-/// What a CTA works on.
-struct WorkItem {
-  int batch;
-  int head;
-  int first_row;  // of the query tile
-
-  static __device__ __forceinline__ WorkItem of_this_cta(const ForwardArguments& arguments) {
-    return {static_cast<int>(read_block_z()), static_cast<int>(read_block_y()),
-            TileWalk::query_tile(arguments) * config::kTileQ};
-  }
-  static __device__ __forceinline__ int first_row_of_warp() { return threadIdx.x / 32 * (16 * kRowBlocks); }
-};
+/// The first row of this warp in its query tile.
+__device__ __forceinline__ int first_row_of_warp() {
+  return threadIdx.x / 32 * (16 * kRowBlocks);
+}
 
 /// What all threads need now and then in the loop, or after it: read from shared memory when that is, it occupies no
 /// register meanwhile.
@@ -66,19 +59,31 @@ class Notes {
   __device__ __forceinline__ explicit Notes(unsigned shared) : address_(shared + Layout::kNotes) {}
 
   /// By all threads; they are readable behind the next barrier.
-  __device__ __forceinline__ void write(const void* key, const void* value, int first_tile_row) const {
+  __device__ __forceinline__ void write(const void* key, const void* value, const void* bounds, int first_tile_row,
+                                        int head) const {
     if (threadIdx.x != 0) return;
     store_shared(address_, key);
     store_shared(address_ + 8, value);
-    store_shared(address_ + 16, static_cast<unsigned>(first_tile_row));
+    store_shared(address_ + 16, bounds);
+    store_shared(address_ + 24, static_cast<unsigned>(first_tile_row), static_cast<unsigned>(head));
   }
   /// Row 0 of the head's keys, and of its values.
   __device__ __forceinline__ const void* key() const { return load_shared_pointer(address_); }
   __device__ __forceinline__ const void* value() const { return load_shared_pointer(address_ + 8); }
+  /// Of key column 0, in the mask head of this head.
+  __device__ __forceinline__ const int* bounds() const {
+    return static_cast<const int*>(load_shared_pointer(address_ + 16));
+  }
   __device__ __forceinline__ int first_tile_row() const {
     int row[1];
-    load_shared(row, address_ + 16);
+    load_shared(row, address_ + 24);
     return row[0];
+  }
+  /// Batch entry * num_heads_q + query head.
+  __device__ __forceinline__ int head() const {
+    int head[1];
+    load_shared(head, address_ + 28);
+    return head[0];
   }
 
  private:
@@ -143,8 +148,7 @@ struct KeyValueRing {
 
   template <int kColumnBytes>
   __device__ __forceinline__ void request_bounds(int first_key, unsigned destination) const {
-    // Found anew for each partial tile: two registers less in the loop.
-    const int* source = arguments.row_intervals + (mask_head(arguments) * arguments.seqlen_k + first_key) * kVectors;
+    const int* source = Notes(shared).bounds() + static_cast<long long>(first_key) * kVectors;
 #pragma unroll
     for (int first = 0; first < config::kTileK; first += config::kThreads) {
       const int column = first + static_cast<int>(threadIdx.x);
@@ -329,7 +333,6 @@ struct Mask {
 
 /// One step of the main loop.
 struct Step {
-  const ForwardArguments& arguments;
   const RowMask& row_mask;
   const KeyValueRing& ring;
   const Query& query;
@@ -341,13 +344,13 @@ struct Step {
     Scores scores;
     multiply_transposed(scores, query, key_tile);
     if (const VisitedTile tile = ring.walk.at(position); tile.is_partial) {
-      const Mask mask{row_mask, Notes(ring.shared).first_tile_row() + WorkItem::first_row_of_warp()};
+      const Mask mask{row_mask, Notes(ring.shared).first_tile_row() + first_row_of_warp()};
       mask.apply(scores, tile.number * config::kTileK, ring.bounds_address(position));
     }
     softmax.absorb(scores, output);
     const Probabilities probabilities(scores);
     const ValueTile value_tile{ring.acquire<false>(position)};
-    ring.walk.look_ahead(arguments, row_mask, position);
+    ring.walk.look_ahead(position);
     multiply_accumulate(output, probabilities, value_tile);
   }
 };
@@ -356,17 +359,14 @@ struct Step {
 __device__ __forceinline__ void write_results(const ForwardArguments& arguments, const Output& output,
                                               const OnlineSoftmax<kRowBlocks>& softmax, unsigned shared) {
   const OutputTile tile{shared + Layout::kQuery};
-  const int batch = static_cast<int>(read_block_z());
-  const int head = static_cast<int>(read_block_y());
+  const int head = Notes(shared).head();
   const int first_tile_row = Notes(shared).first_tile_row();
   const int lane = threadIdx.x % 32;
-  const int warp_row = WorkItem::first_row_of_warp();
+  const int warp_row = first_row_of_warp();
   const int rows = arguments.seqlen_q - first_tile_row;
   float* lse = arguments.lse == nullptr
                    ? nullptr
-                   : arguments.lse +
-                         (static_cast<long long>(batch) * arguments.num_heads_q + head) * arguments.seqlen_q +
-                         first_tile_row;
+                   : arguments.lse + static_cast<long long>(head) * arguments.seqlen_q + first_tile_row;
   __syncthreads();  // every warp is done with the query tile, whose place the output takes
 #pragma unroll
   for (int m = 0; m < kRowBlocks; ++m)
@@ -387,7 +387,8 @@ __device__ __forceinline__ void write_results(const ForwardArguments& arguments,
   constexpr int kTotal = config::kTileQ * kRowChunks;
   const RowStrides strides = arguments.output_strides;
   char* destination = static_cast<char*>(arguments.output) +
-                      2 * (batch * strides.batch + head * strides.head + first_tile_row * strides.seqlen);
+                      2 * (head / arguments.num_heads_q * strides.batch + head % arguments.num_heads_q * strides.head +
+                           first_tile_row * strides.seqlen);
 #pragma unroll
   for (int first = 0; first < kTotal; first += config::kThreads) {
     const int index = first + static_cast<int>(threadIdx.x);
@@ -403,25 +404,30 @@ __device__ __forceinline__ void write_results(const ForwardArguments& arguments,
 
 __device__ __forceinline__ void forward_attention(const ForwardArguments& arguments) {
   using namespace forward;
-  const auto [batch, head, first_tile_row] = WorkItem::of_this_cta(arguments);
+  const WorkItem item = work_item(arguments, blockIdx.x);
+  const int batch = item.head / arguments.num_heads_q;
+  const int head = item.head % arguments.num_heads_q;
   const int head_kv = head / (arguments.num_heads_q / arguments.num_heads_kv);
+  const int mask_head = batch * arguments.num_heads_mask + head / arguments.heads_per_mask_head;
+  const int first_tile_row = TileWalk::query_tile(arguments, item.rank, mask_head) * config::kTileQ;
   const int last_tile_row = min(first_tile_row + config::kTileQ, arguments.seqlen_q) - 1;
-  const int warp_row = WorkItem::first_row_of_warp();
 
   const RowMask row_mask(arguments);
 
   const unsigned shared = dynamic_shared_memory();
-  const auto rows_of = [batch = batch](const void* data, const RowStrides& strides, int of_head) {
+  const auto rows_of = [batch](const void* data, const RowStrides& strides, int of_head) {
     return static_cast<const char*>(data) + 2 * (batch * strides.batch + of_head * strides.head);
   };
   // The query tile lands with the first key tile's group; it is on its way while the walk is prepared.
   RowCopy<QueryTile, config::kHeadDimQk>::start(QueryTile{shared + Layout::kQuery},
                                                 rows_of(arguments.query, arguments.query_strides, head),
                                                 arguments.query_strides.seqlen, first_tile_row, arguments.seqlen_q);
-  const TileWalk walk(arguments, row_mask, first_tile_row, last_tile_row, shared + Layout::kWalk);
+  const TileWalk walk(arguments, row_mask, item.rank, mask_head, first_tile_row, last_tile_row, shared + Layout::kWalk);
   const KeyValueRing ring{shared, walk, arguments};
   Notes(shared).write(rows_of(arguments.key, arguments.key_strides, head_kv),
-                      rows_of(arguments.value, arguments.value_strides, head_kv), first_tile_row);
+                      rows_of(arguments.value, arguments.value_strides, head_kv),
+                      arguments.row_intervals + static_cast<long long>(mask_head) * arguments.seqlen_k * kVectors,
+                      first_tile_row, item.head);
   __syncthreads();
 
   Output output;
@@ -429,14 +435,14 @@ __device__ __forceinline__ void forward_attention(const ForwardArguments& argume
   OnlineSoftmax<kRowBlocks> softmax(arguments.softmax_scale_log2);
 
   ring.fill();
-  Query query(shared, warp_row);
+  Query query(shared, first_row_of_warp());
   if constexpr (config::kQueryInRegisters) {
     wait_copies<config::kStages - 2>();
     __syncthreads();
     query.hold();
   }
 
-  const Step step{arguments, row_mask, ring, query};
+  const Step step{row_mask, ring, query};
 #pragma unroll 1
   for (int position = 0; walk.at(position).exists; ++position) step.attend(position, softmax, output);
   wait_copies<0>();  // rows that see no key leave the query tile's copy behind

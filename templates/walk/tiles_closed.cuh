@@ -3,7 +3,6 @@
 #include "config.cuh"
 #include "forward_arguments.cuh"
 #include "mask/rows_all.cuh"
-#include "primitives/thread.cuh"
 #include "walk/visited_tile.cuh"
 
 namespace flashmask {
@@ -14,15 +13,14 @@ class TileWalk {
  public:
   static constexpr int kSharedBytes = 0;
 
-  /// The query tile of this CTA. The last rows of a causal mask see the most keys: they start first.
-  static __device__ __forceinline__ int query_tile(const ForwardArguments&) {
-    const unsigned x = read_block_x();
-    return static_cast<int>(RowMask::kHasLast ? gridDim.x - 1 - x : x);
+  /// The query tile with this rank. The last rows of a causal mask see the most keys: they start first.
+  static __device__ __forceinline__ int query_tile(const ForwardArguments& arguments, int rank, int) {
+    return RowMask::kHasLast ? arguments.row_tiles - 1 - rank : rank;
   }
 
   /// Of the rows first_row … last_row.
-  __device__ __forceinline__ TileWalk(const ForwardArguments&, const RowMask& row_mask, int first_row, int last_row,
-                                      unsigned) {
+  __device__ __forceinline__ TileWalk(const ForwardArguments&, const RowMask& row_mask, int, int, int first_row,
+                                      int last_row, unsigned) {
     // Both ends of a row's keys grow with the row.
     const KeyRange of_first = row_mask.keys_of_row(first_row);
     const KeyRange of_last = row_mask.keys_of_row(last_row);
@@ -36,7 +34,7 @@ class TileWalk {
   __device__ __forceinline__ VisitedTile at(int position) const {
     return {position < count_, first_tile_ + position, position < full_begin_ || position >= full_end_};
   }
-  __device__ __forceinline__ void look_ahead(const ForwardArguments&, const RowMask&, int) const {}
+  __device__ __forceinline__ void look_ahead(int) const {}
 
  private:
   int first_tile_;

@@ -10,12 +10,6 @@
 
 namespace flashmask {
 
-/// Batch entry and mask head of this CTA as one number.
-__device__ __forceinline__ long long mask_head(const ForwardArguments& arguments) {
-  const unsigned head = read_block_y() / arguments.heads_per_mask_head;
-  return static_cast<long long>(read_block_z()) * arguments.num_heads_mask + head;
-}
-
 /// The key tiles that a query tile visits when key columns hide intervals of rows: those that the plan finds visible,
 /// or, without a plan, every tile that the rows alone leave. Their numbers pass through a list in shared memory, which
 /// one warp fills from the bits of the plan, half by half: the loop keeps a position and nothing else.
@@ -23,23 +17,40 @@ class TileWalk {
  public:
   static constexpr int kHalf = 64;
   static constexpr int kCursor = 2 * kHalf * 4;  // bytes behind the list: where its last filling ended
-  static constexpr int kSharedBytes = kCursor + 16;
+  static constexpr int kRange = kCursor + 8;     // what there is to list, see list_range()
+  static constexpr int kClasses = kCursor + 16;  // where the plan's bits of this row of tiles lie
+  static constexpr int kSharedBytes = kCursor + 32;
   /// Behind the next barrier of the loop at `position`, and until the one after that is passed by the next position,
   /// entries before position + kReach are read.
   static constexpr int kReach = config::kStages / 2 + 2;
 
-  /// The query tile of this CTA, longest work first.
-  static __device__ __forceinline__ int query_tile(const ForwardArguments& arguments) {
-    if (arguments.plan_work != nullptr) return planned_work(arguments).tile;
-    const unsigned x = read_block_x();
-    return static_cast<int>(RowMask::kHasLast ? gridDim.x - 1 - x : x);
+  /// The query tile with this rank among those of the mask head, longest work first.
+  static __device__ __forceinline__ int query_tile(const ForwardArguments& arguments, int rank, int mask_head) {
+    if (arguments.plan_work != nullptr) return static_cast<int>(planned_work(arguments, rank, mask_head).x);
+    return RowMask::kHasLast ? arguments.row_tiles - 1 - rank : rank;
   }
 
-  /// Of this CTA's rows. Lists the first tiles; the caller lets all warps see them.
-  __device__ __forceinline__ TileWalk(const ForwardArguments& arguments, const RowMask& row_mask, int, int,
-                                      unsigned shared)
+  /// Of the rows first_row … last_row, the query tile with this rank. Lists the first tiles; the caller lets all warps
+  /// see them.
+  __device__ __forceinline__ TileWalk(const ForwardArguments& arguments, const RowMask& row_mask, int rank,
+                                      int mask_head, int first_row, int last_row, unsigned shared)
       : list_(shared) {
-    if (threadIdx.x < 32) fill(arguments, row_mask, 0);
+    if (threadIdx.x >= 32) return;
+    if (arguments.plan_work == nullptr) {
+      const int first_tile = row_mask.keys_of_row(first_row).first / config::kTileK;
+      const int end_tile = (row_mask.keys_of_row(last_row).last + config::kTileK) / config::kTileK;
+      keep_source(nullptr, first_tile, end_tile);
+      list_range(0, first_tile, end_tile);
+    } else {
+      const uint4 work = planned_work(arguments, rank, mask_head);
+      const mask_plan::TileWord* classes =
+          arguments.plan_classes +
+          (static_cast<long long>(mask_head) * arguments.row_tiles + work.x) * arguments.class_words;
+      const int first_word = static_cast<int>(work.y) / 32;
+      const int end_word = static_cast<int>(work.z) / 32 + 1;
+      keep_source(classes, arguments.cut_key_tile, end_word);
+      list_planned(0, classes, arguments.cut_key_tile, end_word, first_word, 0);
+    }
   }
 
   /// The tile of a position. Positions are visited from 0 on, until one has none.
@@ -51,17 +62,23 @@ class TileWalk {
 
   /// Keeps the list ahead of the loop: behind the last barrier of a step, while the other warps multiply. The first
   /// barrier of the next step lets all warps see what was listed; what is overwritten was visited kHalf steps ago.
-  __device__ __forceinline__ void look_ahead(const ForwardArguments& arguments, const RowMask& row_mask,
-                                             int position) const {
-    if ((position + kReach) % kHalf == 0 && threadIdx.x < 32) fill(arguments, row_mask, position + kReach);
+  __device__ __forceinline__ void look_ahead(int position) const {
+    if ((position + kReach) % kHalf != 0 || threadIdx.x >= 32) return;
+    const auto* classes = static_cast<const mask_plan::TileWord*>(load_shared_pointer(list_ + kClasses));
+    int cursor[2], range[2];
+    load_shared(cursor, list_ + kCursor);
+    load_shared(range, list_ + kRange);
+    if (classes == nullptr) {
+      list_range(position + kReach, range[0], range[1]);
+    } else {
+      list_planned(position + kReach, classes, range[0], range[1], cursor[0], cursor[1]);
+    }
   }
 
  private:
-  /// Read anew wherever it is needed, so that it lives in no register meanwhile.
-  static __device__ __forceinline__ mask_plan::Work planned_work(const ForwardArguments& arguments) {
-    const uint4 work =
-        load_global_16(arguments.plan_work + mask_head(arguments) * arguments.row_tiles + read_block_x());
-    return {static_cast<int>(work.x), static_cast<int>(work.y), static_cast<int>(work.z), static_cast<int>(work.w)};
+  /// An entry of the plan's work: its tile, the first and the last visible key tile.
+  static __device__ __forceinline__ uint4 planned_work(const ForwardArguments& arguments, int rank, int mask_head) {
+    return load_global_16(arguments.plan_work + static_cast<long long>(mask_head) * arguments.row_tiles + rank);
   }
 
   __device__ __forceinline__ unsigned address(int position) const { return list_ + position % (2 * kHalf) * 4u; }
@@ -69,39 +86,35 @@ class TileWalk {
     store_shared(address(position), static_cast<unsigned>(2 * tile + (is_partial ? 1 : 0)));
   }
 
-  /// Lists the positions from `first` on, as many as a half holds; by one warp.
-  __device__ __forceinline__ void fill(const ForwardArguments& arguments, const RowMask& row_mask, int first) const {
+  /// For look_ahead(), so that what the list is made of lives in no register.
+  __device__ __forceinline__ void keep_source(const mask_plan::TileWord* classes, int first, int second) const {
+    if (read_lane() != 0) return;
+    store_shared(list_ + kClasses, classes);
+    store_shared(list_ + kRange, static_cast<unsigned>(first), static_cast<unsigned>(second));
+  }
+
+  /// Lists half a list of positions from `first` on, of all tiles from first_tile to end_tile - 1.
+  __device__ __forceinline__ void list_range(int first, int first_tile, int end_tile) const {
+    const int lane = static_cast<int>(read_lane());
+#pragma unroll
+    for (int i = 0; i < kHalf; i += 32) {
+      const int tile = first_tile + first + i + lane;
+      list(first + i + lane, tile < end_tile ? tile : kNoTile, true);
+    }
+  }
+
+  /// Lists half a list of positions from `first` on, of the visible tiles in the plan's words up to end_word; the first
+  /// visible tile of `word` is that of `position`. Of cut_tile keys are missing: they are hidden one by one.
+  __device__ __forceinline__ void list_planned(int first, const mask_plan::TileWord* classes, int cut_tile,
+                                               int end_word, int word, int position) const {
     const int lane = static_cast<int>(read_lane());
     const unsigned lanes_below = read_lanes_below();
     const int end = first + kHalf;
-    if (arguments.plan_work == nullptr) {
-      const int first_row = query_tile(arguments) * config::kTileQ;
-      const int last_row = min(first_row + config::kTileQ, arguments.seqlen_q) - 1;
-      const int first_tile = row_mask.keys_of_row(first_row).first / config::kTileK;
-      const int end_tile = (row_mask.keys_of_row(last_row).last + config::kTileK) / config::kTileK;
-#pragma unroll
-      for (int i = 0; i < kHalf; i += 32) {
-        const int tile = first_tile + first + i + lane;
-        list(first + i + lane, tile < end_tile ? tile : kNoTile, true);
-      }
-      return;
-    }
-    const mask_plan::Work work = planned_work(arguments);
-    const mask_plan::TileWord* classes =
-        arguments.plan_classes + (mask_head(arguments) * arguments.row_tiles + work.tile) * arguments.class_words;
-    int word = work.first / 32;  // the word to look at next
-    int position = 0;            // of its first visible tile
-    if (first > 0) {
-      int cursor[2];
-      load_shared(cursor, list_ + kCursor);
-      word = cursor[0];
-      position = cursor[1];
-    }
     int last_word = word, last_position = position;
 #pragma unroll 1
-    for (; position < end && word <= work.last / 32; word += 32) {
+    for (; position < end && word < end_word; word += 32) {
       uint2 mine = {0, 0};
-      if (word + lane <= work.last / 32) mine = load_global_8(classes + word + lane);
+      if (word + lane < end_word) mine = load_global_8(classes + word + lane);
       unsigned lanes = __ballot_sync(0xffffffffu, (mine.x | mine.y) != 0);
 #pragma unroll 1
       for (; lanes != 0 && position < end; lanes &= lanes - 1) {
@@ -111,8 +124,7 @@ class TileWalk {
         const int own = position + __popc(visible & lanes_below);
         const int tile = (word + source) * 32 + lane;
         if ((visible >> lane & 1) != 0 && own >= first && own < end)
-          list(own, tile,  // keys past the end are hidden one by one
-               (partial >> lane & 1) != 0 || tile == arguments.cut_key_tile);
+          list(own, tile, (partial >> lane & 1) != 0 || tile == cut_tile);
         last_word = word + source;
         last_position = position;
         position += __popc(visible);

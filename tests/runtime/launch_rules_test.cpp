@@ -174,7 +174,7 @@ TEST(LaunchRules, ClosedFormsTakeNoPlan) {
 TEST(ForwardArguments, CarryTheLaunch) {
   ForwardLaunch launch = legal_launch(MaskForm::kC1);
   launch.num_heads_mask = 2;
-  const ForwardArguments arguments = forward_arguments(descriptor_of(MaskForm::kC1), {128, 64, 4, 2, false}, launch);
+  const ForwardArguments arguments = forward_arguments(descriptor_of(MaskForm::kC1), {128, 64, 4, 2, false}, launch, 0);
   EXPECT_EQ(arguments.query, reinterpret_cast<const void*>(0x1000));
   EXPECT_EQ(arguments.key_strides.seqlen, 128);
   EXPECT_EQ(arguments.output_strides.batch, 100 * 8 * 128);
@@ -192,7 +192,7 @@ TEST(ForwardArguments, AWindowBeyondEveryKeyIsUnbounded) {
   launch.window_left = std::numeric_limits<int>::max();
   launch.window_right = 219;
   const ForwardArguments arguments =
-      forward_arguments(descriptor_of(MaskForm::kWindow), {128, 64, 4, 2, false}, launch);
+      forward_arguments(descriptor_of(MaskForm::kWindow), {128, 64, 4, 2, false}, launch, 0);
   EXPECT_EQ(arguments.window_left, -1);
   EXPECT_EQ(arguments.window_right, 219);
 }
