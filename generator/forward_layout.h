@@ -19,10 +19,9 @@ inline int forward_shared_bytes(const KernelDescriptor& descriptor, const TileCo
   const int ring = config.stages * config.tile_k * widest;
   const int key_tiles_in_ring = (config.stages + 1) / 2;
   const int bounds = key_tiles_in_ring * config.tile_k * 4 * vectors_per_column(descriptor.mask_form);
-  // Forms with vectors walk a list of tiles: two halves of 64 numbers, and what it is made of.
-  const int walk = vectors_per_column(descriptor.mask_form) > 0 ? 2 * 64 * 4 + 32 : 0;
+  constexpr int kWalk = 2 * 64 * 4 + 32;  // two halves of 64 tile numbers, and what they are made of
   constexpr int kNotes = 32;
-  return config.tile_q * widest + ring + bounds + walk + kNotes;
+  return config.tile_q * widest + ring + bounds + kWalk + kNotes;
 }
 
 }  // namespace flashmask::generator

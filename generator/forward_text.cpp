@@ -13,11 +13,6 @@ std::string_view row_mask_template(MaskForm form) {
   return has_diagonal(form) ? "mask/rows_causal.cuh" : "mask/rows_all.cuh";
 }
 
-/// Which key tiles a query tile visits: by closed form, or by the plan of the mask.
-std::string_view walk_template(MaskForm form) {
-  return vectors_per_column(form) > 0 ? "walk/tiles_listed.cuh" : "walk/tiles_closed.cuh";
-}
-
 /// The templates of a forward kernel, each after those that it uses.
 std::vector<std::string_view> forward_templates(const KernelDescriptor& descriptor) {
   return {"mask_plan_types.cuh",
@@ -34,7 +29,7 @@ std::vector<std::string_view> forward_templates(const KernelDescriptor& descript
           row_mask_template(descriptor.mask_form),
           column_mask_template(descriptor.mask_form),
           "walk/visited_tile.cuh",
-          walk_template(descriptor.mask_form),
+          "walk/tile_walk.cuh",
           "work_order.cuh",
           "forward_sm80.cuh"};
 }

@@ -7,7 +7,7 @@
 #include "online_softmax.cuh"
 #include "primitives/thread.cuh"
 #include "shared_tile.cuh"
-#include "walk/tiles_closed.cuh"
+#include "walk/tile_walk.cuh"
 #include "work_order.cuh"
 
 namespace flashmask {
@@ -90,22 +90,42 @@ class Notes {
   unsigned address_;
 };
 
+/// The same for the copies that start before anything is written down.
+struct HeadRows {
+  const void* key_rows;
+  const void* value_rows;
+  const int* column_bounds;
+
+  __device__ __forceinline__ const void* key() const { return key_rows; }
+  __device__ __forceinline__ const void* value() const { return value_rows; }
+  __device__ __forceinline__ const int* bounds() const { return column_bounds; }
+};
+
 /// The ring of K and V tiles. Element 2 i is the key tile of position i of the walk (with its mask bounds, if elements
 /// have to be tested), element 2 i + 1 its value tile; element e lies in slot e % kStages.
-struct KeyValueRing {
-  unsigned shared;
-  TileWalk walk;
-  const ForwardArguments& arguments;
+class KeyValueRing {
+ public:
+  __device__ __forceinline__ KeyValueRing(unsigned shared, const ForwardArguments& arguments)
+      : shared_(shared), arguments_(arguments) {}
 
-  /// Starts the copies that are under way before the first product.
-  __device__ __forceinline__ void fill() const {
-    request<true>(0);
+  /// Starts the copies of the first position's elements, as far as they are under way before the first product: its
+  /// tile is known before the walk has its list.
+  __device__ __forceinline__ void start(const VisitedTile& first, const HeadRows& rows) const {
+    if (first.exists) copy<true>(first, 0, rows);
+    commit_copies();
+    if constexpr (config::kStages > 2) {
+      if (first.exists) copy<false>(first, 0, rows);
+      commit_copies();
+    }
+  }
+  /// Starts the others.
+  __device__ __forceinline__ void fill(const TileWalk& walk) const {
 #pragma unroll
-    for (int element = 1; element < config::kStages - 1; ++element) {
+    for (int element = 2; element < config::kStages - 1; ++element) {
       if (element % 2 == 0) {
-        request<true>(element / 2);
+        request<true>(walk, element / 2);
       } else {
-        request<false>(element / 2);
+        request<false>(walk, element / 2);
       }
     }
   }
@@ -113,56 +133,63 @@ struct KeyValueRing {
   /// Waits for the key (or value) tile of this position, lets every warp see it and fills the slot of the element
   /// before it: all warps are done with that one. Returns the tile's address.
   template <bool kIsKey>
-  __device__ __forceinline__ unsigned acquire(int position) const {
+  __device__ __forceinline__ unsigned acquire(const TileWalk& walk, int position) const {
     wait_copies<config::kStages - 2>();
     __syncthreads();
     constexpr int kAhead = (kIsKey ? 0 : 1) + config::kStages - 1;
-    request<kAhead % 2 == 0>(position + kAhead / 2);
+    request<kAhead % 2 == 0>(walk, position + kAhead / 2);
     return slot_address<kIsKey>(position);
   }
 
   __device__ __forceinline__ unsigned bounds_address(int position) const {
-    return shared + Layout::kBounds + position % Layout::kBoundsSlots * Layout::kBoundsBytes;
+    return shared_ + Layout::kBounds + position % Layout::kBoundsSlots * Layout::kBoundsBytes;
   }
 
  private:
   /// Copies an element of this position. Past the end only the (empty) group is committed, so that the number of groups
   /// tells which element has landed.
   template <bool kIsKey>
-  __device__ __forceinline__ void request(int position) const {
-    if (const VisitedTile tile = walk.at(position); tile.exists) {
-      const int first_key = tile.number * config::kTileK;
-      const unsigned destination = slot_address<kIsKey>(position);
-      if constexpr (kIsKey) {
-        RowCopy<KeyTile, config::kHeadDimQk>::start(KeyTile{destination}, Notes(shared).key(),
-                                                    arguments.key_strides.seqlen, first_key, arguments.seqlen_k);
-        if constexpr (kVectors > 0)
-          if (tile.is_partial) request_bounds<kVectors * 4>(first_key, bounds_address(position));
-      } else {
-        RowCopy<ValueTile, config::kHeadDimV>::start(ValueTile{destination}, Notes(shared).value(),
-                                                     arguments.value_strides.seqlen, first_key, arguments.seqlen_k);
-      }
-    }
+  __device__ __forceinline__ void request(const TileWalk& walk, int position) const {
+    if (const VisitedTile tile = walk.at(position); tile.exists) copy<kIsKey>(tile, position, Notes(shared_));
     commit_copies();
   }
 
+  /// `rows`: Notes or HeadRows.
+  template <bool kIsKey, class Rows>
+  __device__ __forceinline__ void copy(const VisitedTile& tile, int position, const Rows& rows) const {
+    const int first_key = tile.number * config::kTileK;
+    const unsigned destination = slot_address<kIsKey>(position);
+    if constexpr (kIsKey) {
+      RowCopy<KeyTile, config::kHeadDimQk>::start(KeyTile{destination}, rows.key(), arguments_.key_strides.seqlen,
+                                                  first_key, arguments_.seqlen_k);
+      if constexpr (kVectors > 0)
+        if (tile.is_partial) copy_bounds<kVectors * 4>(rows.bounds(), first_key, bounds_address(position));
+    } else {
+      RowCopy<ValueTile, config::kHeadDimV>::start(ValueTile{destination}, rows.value(),
+                                                   arguments_.value_strides.seqlen, first_key, arguments_.seqlen_k);
+    }
+  }
+
   template <int kColumnBytes>
-  __device__ __forceinline__ void request_bounds(int first_key, unsigned destination) const {
-    const int* source = Notes(shared).bounds() + static_cast<long long>(first_key) * kVectors;
+  __device__ __forceinline__ void copy_bounds(const int* bounds, int first_key, unsigned destination) const {
+    const int* source = bounds + static_cast<long long>(first_key) * kVectors;
 #pragma unroll
     for (int first = 0; first < config::kTileK; first += config::kThreads) {
       const int column = first + static_cast<int>(threadIdx.x);
       if (config::kTileK % config::kThreads == 0 || column < config::kTileK)
         copy_small_async<kColumnBytes>(destination + column * kColumnBytes, source + column * kVectors,
-                                       first_key + column < arguments.seqlen_k ? kColumnBytes : 0);
+                                       first_key + column < arguments_.seqlen_k ? kColumnBytes : 0);
     }
   }
 
   template <bool kIsKey>
   __device__ __forceinline__ unsigned slot_address(int position) const {
     const unsigned slot = (2u * position + (kIsKey ? 0 : 1)) % config::kStages;
-    return shared + Layout::kRing + slot * Layout::kSlotBytes;
+    return shared_ + Layout::kRing + slot * Layout::kSlotBytes;
   }
+
+  unsigned shared_;
+  const ForwardArguments& arguments_;
 };
 
 /// The query rows as operands: held in registers, or read from shared memory at each use.
@@ -257,37 +284,55 @@ __device__ __forceinline__ void multiply_accumulate(Output& output, const Probab
     }
 }
 
-/// The mask of one warp's rows.
+/// The mask of one warp's rows. Both ends of the keys of a row grow with the row.
 struct Mask {
   RowMask row_mask;
   int first_warp_row;
 
-  /// Sets the masked scores to -infinity. Of a tile that only the diagonal cuts, or only the intervals, and of a warp
-  /// whose rows neither cuts, the other test is left out.
+  /// Whether all of a tile is hidden from all rows, as far as single intervals tell; the same answer in all lanes.
+  __device__ __forceinline__ bool hides_tile(int first_key, unsigned bounds) const {
+    if (first_key > row_mask.keys_of_row(last_warp_row()).last) return true;
+    if (RowMask::kHasFirst && first_key + config::kTileK <= row_mask.keys_of_row(first_warp_row).first) return true;
+    if constexpr (kVectors == 0) return false;
+    bool hides = true;
+#pragma unroll
+    for (int column = threadIdx.x % 32; column < config::kTileK; column += 32) {
+      ColumnMask column_mask;
+      column_mask.load(bounds + column * kVectors * 4);
+      bool hides_column = false;
+#pragma unroll
+      for (int i = 0; i < ColumnMask::kIntervals; ++i)
+        hides_column = hides_column || (first_warp_row >= column_mask.start(i) && last_warp_row() < column_mask.end(i));
+      hides = hides && hides_column;
+    }
+    return __all_sync(0xffffffffu, hides);
+  }
+
+  /// Sets the masked scores to -infinity. What cuts none of the warp's rows is not tested element by element.
   __device__ __forceinline__ void apply(Scores& scores, int first_key, unsigned bounds) const {
     if (rows_hide(first_key)) hide_by_row(scores, first_key + lane_column());
-    if constexpr (kVectors > 0)
-      if (columns_hide(bounds)) hide_by_column(scores, bounds + lane_column() * kVectors * 4);
+#pragma unroll
+    for (int i = 0; i < ColumnMask::kIntervals; ++i)
+      if (interval_hides(i, bounds)) hide_by_interval(scores, i, bounds + lane_column() * kVectors * 4);
   }
 
  private:
   __device__ __forceinline__ int last_warp_row() const { return first_warp_row + 16 * kRowBlocks - 1; }
 
-  /// Whether some key of the tile lies outside the keys of some row of the warp. Both ends of them grow with the row.
+  /// Whether some key of the tile lies outside the keys of some row of the warp.
   __device__ __forceinline__ bool rows_hide(int first_key) const {
     return (RowMask::kHasFirst && first_key < row_mask.keys_of_row(last_warp_row()).first) ||
            first_key + config::kTileK - 1 > row_mask.keys_of_row(first_warp_row).last;
   }
 
-  /// Whether some key of the tile may be hidden from some row of the warp by its intervals; the same answer in all
-  /// lanes.
-  __device__ __forceinline__ bool columns_hide(unsigned bounds) const {
+  /// Whether interval i of some key of the tile may hold some row of the warp; the same answer in all lanes.
+  __device__ __forceinline__ bool interval_hides(int i, unsigned bounds) const {
     bool hides = false;
 #pragma unroll
     for (int column = threadIdx.x % 32; column < config::kTileK; column += 32) {
       ColumnMask column_mask;
       column_mask.load(bounds + column * kVectors * 4);
-      hides = hides || column_mask.hides_any(first_warp_row, last_warp_row());
+      hides = hides || (last_warp_row() >= column_mask.start(i) && first_warp_row < column_mask.end(i));
     }
     return __any_sync(0xffffffffu, hides);
   }
@@ -313,20 +358,19 @@ struct Mask {
       }
   }
 
-  /// The intervals of the key columns. One column at a time: its bounds live in registers.
-  __device__ __forceinline__ void hide_by_column(Scores& scores, unsigned lane_bounds) const {
+  /// Interval i of the key columns. One column at a time: its bounds live in registers.
+  __device__ __forceinline__ void hide_by_interval(Scores& scores, int i, unsigned lane_bounds) const {
 #pragma unroll
     for (int n = 0; n < kKeyBlocks; ++n) {
-      const ColumnMask::Pair columns(lane_bounds + 8 * n * kVectors * 4);
+      const ColumnMask::Pair columns(lane_bounds + 8 * n * kVectors * 4, i);
 #pragma unroll
-      for (int right = 0; right < 2; ++right) {
-        const ColumnMask column = columns.column(right);
+      for (int right = 0; right < 2; ++right)
 #pragma unroll
         for (int m = 0; m < kRowBlocks; ++m)
 #pragma unroll
           for (int half = 0; half < 2; ++half)
-            if (column.hides(lane_row() + 16 * m + 8 * half)) scores.block[m][n].at[2 * half + right] = -kInfinity;
-      }
+            if (columns.hides(right, i, lane_row() + 16 * m + 8 * half))
+              scores.block[m][n].at[2 * half + right] = -kInfinity;
     }
   }
 };
@@ -335,23 +379,40 @@ struct Mask {
 struct Step {
   const RowMask& row_mask;
   const KeyValueRing& ring;
+  const TileWalk& walk;
   const Query& query;
+  unsigned shared;
 
   /// Attends to the keys and values at a position of the walk. Full tiles pass by the mask with one branch; a loop of
-  /// their own would double the code and, at head dim 128, make ptxas spill.
+  /// their own would double the code and, at head dim 128, make ptxas spill. A warp from whose rows all of a tile is
+  /// hidden only keeps step with the others.
   __device__ __forceinline__ void attend(int position, OnlineSoftmax<kRowBlocks>& softmax, Output& output) const {
-    const KeyTile key_tile{ring.acquire<true>(position)};
+    const KeyTile key_tile{ring.acquire<true>(walk, position)};
+    if (kHidesTiles && walk.at(position).is_partial && hides_tile(position)) {
+      ring.acquire<false>(walk, position);
+      walk.look_ahead(position);
+      return;
+    }
     Scores scores;
     multiply_transposed(scores, query, key_tile);
-    if (const VisitedTile tile = ring.walk.at(position); tile.is_partial) {
-      const Mask mask{row_mask, Notes(ring.shared).first_tile_row() + first_row_of_warp()};
-      mask.apply(scores, tile.number * config::kTileK, ring.bounds_address(position));
-    }
+    if (const VisitedTile tile = walk.at(position); tile.is_partial)
+      mask().apply(scores, tile.number * config::kTileK, ring.bounds_address(position));
     softmax.absorb(scores, output);
     const Probabilities probabilities(scores);
-    const ValueTile value_tile{ring.acquire<false>(position)};
-    ring.walk.look_ahead(position);
+    const ValueTile value_tile{ring.acquire<false>(walk, position)};
+    walk.look_ahead(position);
     multiply_accumulate(output, probabilities, value_tile);
+  }
+
+ private:
+  static constexpr bool kHidesTiles = kVectors > 0 || RowMask::kHasFirst || RowMask::kHasLast;
+
+  /// Made anew at each use, so that it occupies no register in between.
+  __device__ __forceinline__ Mask mask() const {
+    return {row_mask, Notes(shared).first_tile_row() + first_row_of_warp()};
+  }
+  __device__ __forceinline__ bool hides_tile(int position) const {
+    return mask().hides_tile(walk.at(position).number * config::kTileK, ring.bounds_address(position));
   }
 };
 
@@ -409,32 +470,32 @@ __device__ __forceinline__ void forward_attention(const ForwardArguments& argume
   const int head = item.head % arguments.num_heads_q;
   const int head_kv = head / (arguments.num_heads_q / arguments.num_heads_kv);
   const int mask_head = batch * arguments.num_heads_mask + head / arguments.heads_per_mask_head;
-  const int first_tile_row = TileWalk::query_tile(arguments, item.rank, mask_head) * config::kTileQ;
-  const int last_tile_row = min(first_tile_row + config::kTileQ, arguments.seqlen_q) - 1;
-
   const RowMask row_mask(arguments);
+  const RowOfTiles row = TileWalk::row_of_tiles(arguments, row_mask, item.rank, mask_head);
+  const int first_tile_row = row.query_tile * config::kTileQ;
 
   const unsigned shared = dynamic_shared_memory();
   const auto rows_of = [batch](const void* data, const RowStrides& strides, int of_head) {
     return static_cast<const char*>(data) + 2 * (batch * strides.batch + of_head * strides.head);
   };
-  // The query tile lands with the first key tile's group; it is on its way while the walk is prepared.
+  const HeadRows rows{rows_of(arguments.key, arguments.key_strides, head_kv),
+                      rows_of(arguments.value, arguments.value_strides, head_kv),
+                      arguments.row_intervals + static_cast<long long>(mask_head) * arguments.seqlen_k * kVectors};
+  const KeyValueRing ring(shared, arguments);
+  // The query tile lands with the first key tile's group; both are on their way while the walk is prepared.
   RowCopy<QueryTile, config::kHeadDimQk>::start(QueryTile{shared + Layout::kQuery},
                                                 rows_of(arguments.query, arguments.query_strides, head),
                                                 arguments.query_strides.seqlen, first_tile_row, arguments.seqlen_q);
-  const TileWalk walk(arguments, row_mask, item.rank, mask_head, first_tile_row, last_tile_row, shared + Layout::kWalk);
-  const KeyValueRing ring{shared, walk, arguments};
-  Notes(shared).write(rows_of(arguments.key, arguments.key_strides, head_kv),
-                      rows_of(arguments.value, arguments.value_strides, head_kv),
-                      arguments.row_intervals + static_cast<long long>(mask_head) * arguments.seqlen_k * kVectors,
-                      first_tile_row, item.head);
+  ring.start({row.first <= row.last, row.first, true}, rows);
+  const TileWalk walk(arguments, row_mask, row, mask_head, shared + Layout::kWalk);
+  Notes(shared).write(rows.key_rows, rows.value_rows, rows.column_bounds, first_tile_row, item.head);
   __syncthreads();
 
   Output output;
   output.clear();
   OnlineSoftmax<kRowBlocks> softmax(arguments.softmax_scale_log2);
 
-  ring.fill();
+  ring.fill(walk);
   Query query(shared, first_row_of_warp());
   if constexpr (config::kQueryInRegisters) {
     wait_copies<config::kStages - 2>();
@@ -442,7 +503,7 @@ __device__ __forceinline__ void forward_attention(const ForwardArguments& argume
     query.hold();
   }
 
-  const Step step{row_mask, ring, query};
+  const Step step{row_mask, ring, walk, query, shared};
 #pragma unroll 1
   for (int position = 0; walk.at(position).exists; ++position) step.attend(position, softmax, output);
   wait_copies<0>();  // rows that see no key leave the query tile's copy behind

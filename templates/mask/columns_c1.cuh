@@ -12,20 +12,16 @@ struct ColumnMask {
 
   /// Reads the bounds of one column from shared memory.
   __device__ __forceinline__ void load(unsigned address) { load_shared(at, address); }
-  __device__ __forceinline__ bool hides(int row) const { return row >= at[0]; }
 
   /// Interval i of the hidden rows, [start, end): anything may reach beyond the rows or be empty.
   __device__ __forceinline__ int start(int) const { return at[0]; }
   __device__ __forceinline__ int end(int) const { return 0x7fffffff; }
 
-  /// Whether one of the rows first_row … last_row may be hidden; exact but for intervals that are empty.
-  __device__ __forceinline__ bool hides_any(int first_row, int last_row) const { return last_row >= at[0]; }
-
-  /// An even column and the next, read at once.
+  /// The interval of an even column and the next, read at once.
   struct Pair {
     int at[2];
-    __device__ __forceinline__ explicit Pair(unsigned address) { load_shared(at, address); }
-    __device__ __forceinline__ ColumnMask column(int right) const { return {{at[right]}}; }
+    __device__ __forceinline__ Pair(unsigned address, int) { load_shared(at, address); }
+    __device__ __forceinline__ bool hides(int right, int, int row) const { return row >= at[right]; }
   };
 };
 

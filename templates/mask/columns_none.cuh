@@ -7,12 +7,12 @@ struct ColumnMask {
   static constexpr int kVectors = 0;
   static constexpr int kIntervals = 0;
   __device__ __forceinline__ void load(unsigned) {}
-  __device__ __forceinline__ bool hides(int) const { return false; }
-  __device__ __forceinline__ bool hides_any(int, int) const { return false; }
+  __device__ __forceinline__ int start(int) const { return 0; }
+  __device__ __forceinline__ int end(int) const { return 0; }
 
   struct Pair {
-    __device__ __forceinline__ explicit Pair(unsigned) {}
-    __device__ __forceinline__ ColumnMask column(int) const { return {}; }
+    __device__ __forceinline__ Pair(unsigned, int) {}
+    __device__ __forceinline__ bool hides(int, int, int) const { return false; }
   };
 };
 

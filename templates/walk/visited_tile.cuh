@@ -9,4 +9,11 @@ struct VisitedTile {
   bool is_partial;  // elements of it have to be tested
 };
 
+/// What is known of the way of a query tile before the first step.
+struct RowOfTiles {
+  int query_tile;
+  int first;  // visited key tile
+  int last;   // less than first: there is none
+};
+
 }  // namespace flashmask
