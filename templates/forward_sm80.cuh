@@ -310,10 +310,10 @@ struct Mask {
 
   /// Sets the masked scores to -infinity. What cuts none of the warp's rows is not tested element by element.
   __device__ __forceinline__ void apply(Scores& scores, int first_key, unsigned bounds) const {
-    if (rows_hide(first_key)) hide_by_row(scores, first_key + lane_column());
-#pragma unroll
-    for (int i = 0; i < ColumnMask::kIntervals; ++i)
-      if (interval_hides(i, bounds)) hide_by_interval(scores, i, bounds + lane_column() * kVectors * 4);
+    if (__any_sync(0xffffffffu, rows_hide(first_key))) hide_by_row(scores, first_key + lane_column());
+#pragma unroll 1
+    for (int test = 0; test < ColumnMask::kTests; ++test)
+      if (columns_hide(test, bounds)) hide_by_column(scores, test, bounds + lane_column() * kVectors * 4);
   }
 
  private:
@@ -325,15 +325,13 @@ struct Mask {
            first_key + config::kTileK - 1 > row_mask.keys_of_row(first_warp_row).last;
   }
 
-  /// Whether interval i of some key of the tile may hold some row of the warp; the same answer in all lanes.
-  __device__ __forceinline__ bool interval_hides(int i, unsigned bounds) const {
+  /// Whether an element test may hide some key of the tile from some row of the warp; the same answer in all lanes.
+  __device__ __forceinline__ bool columns_hide(int test, unsigned bounds) const {
     bool hides = false;
 #pragma unroll
-    for (int column = threadIdx.x % 32; column < config::kTileK; column += 32) {
-      ColumnMask column_mask;
-      column_mask.load(bounds + column * kVectors * 4);
-      hides = hides || (last_warp_row() >= column_mask.start(i) && first_warp_row < column_mask.end(i));
-    }
+    for (int column = threadIdx.x % 32; column < config::kTileK; column += 32)
+      hides =
+          hides || ColumnMask::test_hides_any(bounds + column * kVectors * 4, test, first_warp_row, last_warp_row());
     return __any_sync(0xffffffffu, hides);
   }
 
@@ -358,18 +356,18 @@ struct Mask {
       }
   }
 
-  /// Interval i of the key columns. One column at a time: its bounds live in registers.
-  __device__ __forceinline__ void hide_by_interval(Scores& scores, int i, unsigned lane_bounds) const {
+  /// An element test of the key columns. One column at a time: its bounds live in registers.
+  __device__ __forceinline__ void hide_by_column(Scores& scores, int test, unsigned lane_bounds) const {
 #pragma unroll
     for (int n = 0; n < kKeyBlocks; ++n) {
-      const ColumnMask::Pair columns(lane_bounds + 8 * n * kVectors * 4, i);
+      const ColumnMask::Pair columns(lane_bounds + 8 * n * kVectors * 4, test);
 #pragma unroll
       for (int right = 0; right < 2; ++right)
 #pragma unroll
         for (int m = 0; m < kRowBlocks; ++m)
 #pragma unroll
           for (int half = 0; half < 2; ++half)
-            if (columns.hides(right, i, lane_row() + 16 * m + 8 * half))
+            if (columns.hides(right, lane_row() + 16 * m + 8 * half))
               scores.block[m][n].at[2 * half + right] = -kInfinity;
     }
   }
@@ -399,6 +397,7 @@ struct Step {
       mask().apply(scores, tile.number * config::kTileK, ring.bounds_address(position));
     softmax.absorb(scores, output);
     const Probabilities probabilities(scores);
+    __syncwarp();
     const ValueTile value_tile{ring.acquire<false>(walk, position)};
     walk.look_ahead(position);
     multiply_accumulate(output, probabilities, value_tile);

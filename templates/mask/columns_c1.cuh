@@ -8,6 +8,7 @@ namespace flashmask {
 struct ColumnMask {
   static constexpr int kVectors = 1;
   static constexpr int kIntervals = 1;
+  static constexpr int kTests = 1;  // of an element
   int at[kVectors];
 
   /// Reads the bounds of one column from shared memory.
@@ -17,11 +18,19 @@ struct ColumnMask {
   __device__ __forceinline__ int start(int) const { return at[0]; }
   __device__ __forceinline__ int end(int) const { return 0x7fffffff; }
 
+  /// Whether element test t of the column at this address may hide one of the rows first_row … last_row; exact but for
+  /// intervals that are empty.
+  static __device__ __forceinline__ bool test_hides_any(unsigned address, int, int, int last_row) {
+    ColumnMask column;
+    column.load(address);
+    return last_row >= column.at[0];
+  }
+
   /// The interval of an even column and the next, read at once.
   struct Pair {
     int at[2];
     __device__ __forceinline__ Pair(unsigned address, int) { load_shared(at, address); }
-    __device__ __forceinline__ bool hides(int right, int, int row) const { return row >= at[right]; }
+    __device__ __forceinline__ bool hides(int right, int row) const { return row >= at[right]; }
   };
 };
 

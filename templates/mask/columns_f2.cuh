@@ -8,6 +8,7 @@ namespace flashmask {
 struct ColumnMask {
   static constexpr int kVectors = 2;
   static constexpr int kIntervals = 2;
+  static constexpr int kTests = 1;  // of an element: the rows between the two see the key
   int at[kVectors];
 
   /// Reads the bounds of one column from shared memory.
@@ -17,13 +18,20 @@ struct ColumnMask {
   __device__ __forceinline__ int start(int i) const { return i == 0 ? at[0] : 0; }
   __device__ __forceinline__ int end(int i) const { return i == 0 ? 0x7fffffff : at[1]; }
 
+  /// Whether element test t of the column at this address may hide one of the rows first_row … last_row; exact but for
+  /// intervals that are empty.
+  static __device__ __forceinline__ bool test_hides_any(unsigned address, int, int first_row, int last_row) {
+    ColumnMask column;
+    column.load(address);
+    return last_row >= column.at[0] || first_row < column.at[1];
+  }
+
   /// An even column and the next, read at once.
   struct Pair {
     int at[4];
     __device__ __forceinline__ Pair(unsigned address, int) { load_shared(at, address); }
-    /// Whether interval i hides the row.
-    __device__ __forceinline__ bool hides(int right, int i, int row) const {
-      return i == 0 ? row >= at[2 * right] : row < at[2 * right + 1];
+    __device__ __forceinline__ bool hides(int right, int row) const {
+      return !(row >= at[2 * right + 1] && row < at[2 * right]);
     }
   };
 };

@@ -6,13 +6,15 @@ namespace flashmask {
 struct ColumnMask {
   static constexpr int kVectors = 0;
   static constexpr int kIntervals = 0;
+  static constexpr int kTests = 0;
   __device__ __forceinline__ void load(unsigned) {}
   __device__ __forceinline__ int start(int) const { return 0; }
   __device__ __forceinline__ int end(int) const { return 0; }
+  static __device__ __forceinline__ bool test_hides_any(unsigned, int, int, int) { return false; }
 
   struct Pair {
     __device__ __forceinline__ Pair(unsigned, int) {}
-    __device__ __forceinline__ bool hides(int, int, int) const { return false; }
+    __device__ __forceinline__ bool hides(int, int) const { return false; }
   };
 };
 

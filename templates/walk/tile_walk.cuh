@@ -137,6 +137,7 @@ class TileWalk {
       list(first + i + lane, tile < tiles.end ? tile : kNoTile,
            tile < tiles.special_begin || tile >= tiles.special_end);
     }
+    __syncwarp();
   }
 
   /// Lists half a list of positions from `first` on, of the visible tiles in a range of the plan's words; the first
