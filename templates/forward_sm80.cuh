@@ -386,7 +386,7 @@ struct Step {
   /// hidden only keeps step with the others.
   __device__ __forceinline__ void attend(int position, OnlineSoftmax<kRowBlocks>& softmax, Output& output) const {
     const KeyTile key_tile{ring.acquire<true>(walk, position)};
-    if (kHidesTiles && walk.at(position).is_partial && hides_tile(position)) {
+    if (walk.at(position).is_partial && hides_tile(position)) {
       ring.acquire<false>(walk, position);
       walk.look_ahead(position);
       return;
@@ -404,8 +404,6 @@ struct Step {
   }
 
  private:
-  static constexpr bool kHidesTiles = kVectors > 0 || RowMask::kHasFirst || RowMask::kHasLast;
-
   /// Made anew at each use, so that it occupies no register in between.
   __device__ __forceinline__ Mask mask() const {
     return {row_mask, Notes(shared).first_tile_row() + first_row_of_warp()};
