@@ -3,6 +3,7 @@
 #include "config.cuh"
 #include "primitives/async_copy.cuh"
 #include "primitives/shared_memory.cuh"
+#include "primitives/thread.cuh"
 
 namespace flashmask {
 
@@ -49,8 +50,7 @@ class MatrixCursor {
 };
 
 /// Copies tiles of rows from global to shared memory by all threads of a CTA together, each thread one chunk of every
-/// kRowStep-th row. Holds nothing: a thread's address follows from the first row's, and registers are short in the
-/// loop.
+/// kRowStep-th row. Holds nothing, not even what follows from the thread's number: registers are short in the loop.
 template <class Tile, int kWidth>
 class RowCopy {
  public:
@@ -58,11 +58,12 @@ class RowCopy {
   /// rows behind `base`, the address of row 0, `stride` the elements from row to row. Rows past the end and columns
   /// from kWidth on become zeros.
   static __device__ __forceinline__ void start(Tile tile, const void* base, long long stride, int first_row, int rows) {
-    if (kRowStep * Tile::kChunks < config::kThreads && threadIdx.x >= kRowStep * Tile::kChunks) return;
-    const int row = first_row + static_cast<int>(threadIdx.x) / Tile::kChunks;
-    const int chunk = threadIdx.x % Tile::kChunks;
+    const int thread = static_cast<int>(read_thread());
+    if (kRowStep * Tile::kChunks < config::kThreads && thread >= kRowStep * Tile::kChunks) return;
+    const int row = first_row + thread / Tile::kChunks;
+    const int chunk = thread % Tile::kChunks;
     const int rows_left = chunk * 8 < kWidth ? rows - row : 0;
-    const unsigned destination = tile.address(threadIdx.x / Tile::kChunks, chunk);
+    const unsigned destination = tile.address(thread / Tile::kChunks, chunk);
     const char* source = static_cast<const char*>(base) + 2 * (row * stride) + chunk * 16;
 #pragma unroll
     for (int first = 0; first < Tile::kHeight; first += kRowStep) {

@@ -5,6 +5,12 @@ namespace flashmask {
 // Special registers, read anew at every call: what is needed before and after a long loop then costs an instruction
 // there and no register in between.
 
+__device__ __forceinline__ unsigned read_thread() {
+  unsigned thread;
+  asm volatile("mov.u32 %0, %%tid.x;" : "=r"(thread));
+  return thread;
+}
+
 __device__ __forceinline__ unsigned read_lane() {
   unsigned lane;
   asm volatile("mov.u32 %0, %%laneid;" : "=r"(lane));
