@@ -335,8 +335,8 @@ struct Mask {
     return __any_sync(0xffffffffu, hides);
   }
 
-  static __device__ __forceinline__ int lane_column() { return threadIdx.x % 4 * 2; }
-  __device__ __forceinline__ int lane_row() const { return first_warp_row + static_cast<int>(threadIdx.x % 32 / 4); }
+  static __device__ __forceinline__ int lane_column() { return static_cast<int>(read_lane() % 4 * 2); }
+  __device__ __forceinline__ int lane_row() const { return first_warp_row + static_cast<int>(read_lane() / 4); }
 
   /// The diagonal, the window and the end of the sequence. One row at a time: its keys live in registers.
   __device__ __forceinline__ void hide_by_row(Scores& scores, int first_lane_key) const {
