@@ -41,6 +41,13 @@ std::string entry_name(const KernelDescriptor& descriptor, const TileConfig& con
   return name + fmt::format("_{}_{}x{}", to_string(descriptor.mask_form), config.tile_q, config.tile_k);
 }
 
+/// Whether the accumulators of a thread leave so little that ptxas spills what it could keep from tile to tile.
+bool registers_are_short(const KernelDescriptor& descriptor, const TileConfig& config) {
+  constexpr int kMany = 160;  // of 255
+  const int columns = config.tile_k + padded_head_dim(descriptor.head_dim_v);
+  return config.tile_q * columns / (config.warps * 32) > kMany;
+}
+
 std::string config_text(const KernelDescriptor& descriptor, const TileConfig& config, int shared_bytes) {
   return fmt::format(
       "// {} | {}\n"
@@ -57,12 +64,14 @@ std::string config_text(const KernelDescriptor& descriptor, const TileConfig& co
       "inline constexpr int kThreads = {};\n"
       "inline constexpr int kStages = {};\n"
       "inline constexpr bool kQueryInRegisters = {};\n"
+      "inline constexpr bool kRegistersAreShort = {};\n"
       "inline constexpr int kSharedBytes = {};\n"
       "}}  // namespace flashmask::config\n\n",
       to_string(descriptor), to_string(config), descriptor.dtype == DataType::kBfloat16, descriptor.head_dim_qk,
       descriptor.head_dim_v, padded_head_dim(descriptor.head_dim_qk), padded_head_dim(descriptor.head_dim_v),
       descriptor.causal_alignment == CausalAlignment::kBottomRight, config.tile_q, config.tile_k, config.warps,
-      config.warps * 32, config.stages, config.query_in_registers, shared_bytes);
+      config.warps * 32, config.stages, config.query_in_registers, registers_are_short(descriptor, config),
+      shared_bytes);
 }
 
 std::string entry_text(std::string_view entry, int threads, int ctas_per_sm) {

@@ -18,6 +18,7 @@ inline constexpr int kWarps = 4;
 inline constexpr int kThreads = 128;
 inline constexpr int kStages = 2;
 inline constexpr bool kQueryInRegisters = false;
+inline constexpr bool kRegistersAreShort = true;  // for what could be kept from tile to tile
 inline constexpr int kSharedBytes = 65536;
 
 }  // namespace flashmask::config

@@ -90,6 +90,11 @@ class Notes {
   unsigned address_;
 };
 
+/// From row to row of one head. A launch is refused where it would not fit.
+__device__ __forceinline__ int row_bytes(const RowStrides& strides) {
+  return 2 * static_cast<int>(strides.seqlen);
+}
+
 /// The same for the copies that start before anything is written down.
 struct HeadRows {
   const void* key_rows;
@@ -160,13 +165,13 @@ class KeyValueRing {
     const int first_key = tile.number * config::kTileK;
     const unsigned destination = slot_address<kIsKey>(position);
     if constexpr (kIsKey) {
-      RowCopy<KeyTile, config::kHeadDimQk>::start(KeyTile{destination}, rows.key(), arguments_.key_strides.seqlen,
+      RowCopy<KeyTile, config::kHeadDimQk>::start(KeyTile{destination}, rows.key(), row_bytes(arguments_.key_strides),
                                                   first_key, arguments_.seqlen_k);
       if constexpr (kVectors > 0)
         if (tile.is_partial) copy_bounds<kVectors * 4>(rows.bounds(), first_key, bounds_address(position));
     } else {
       RowCopy<ValueTile, config::kHeadDimV>::start(ValueTile{destination}, rows.value(),
-                                                   arguments_.value_strides.seqlen, first_key, arguments_.seqlen_k);
+                                                   row_bytes(arguments_.value_strides), first_key, arguments_.seqlen_k);
     }
   }
 
@@ -482,7 +487,7 @@ __device__ __forceinline__ void forward_attention(const ForwardArguments& argume
   // The query tile lands with the first key tile's group; both are on their way while the walk is prepared.
   RowCopy<QueryTile, config::kHeadDimQk>::start(QueryTile{shared + Layout::kQuery},
                                                 rows_of(arguments.query, arguments.query_strides, head),
-                                                arguments.query_strides.seqlen, first_tile_row, arguments.seqlen_q);
+                                                row_bytes(arguments.query_strides), first_tile_row, arguments.seqlen_q);
   ring.start({row.first <= row.last, row.first, true}, rows);
   const TileWalk walk(arguments, row_mask, row, mask_head, shared + Layout::kWalk);
   Notes(shared).write(rows.key_rows, rows.value_rows, rows.column_bounds, first_tile_row, item.head);

@@ -21,11 +21,18 @@ struct AccumulatorTile {
   }
 };
 
-/// The running maximum and sum of a lane's rows, kept in base 2: P = 2^((score - maximum) * scale_log2). The sum is
-/// this lane's share of the row; the quad adds up at the end.
+/// The running maximum and sum of a lane's rows, kept in base 2: P = 2^(score * scale_log2 - shift). The sum is this
+/// lane's share of the row; the quad adds up at the end.
+///
+/// The shift is the maximum of score * scale_log2, or up to kSlack less: P then grows to 2^kSlack, which no type here
+/// minds, and the output is rescaled in few tiles instead of in all of them.
 template <int kRowBlocks>
 struct OnlineSoftmax {
-  float maximum[kRowBlocks][2];
+  static constexpr float kSlack = 8.0f;
+  /// Of a row that has seen no key: finite, so that P of a masked score is 2^-inf = 0 and never NaN.
+  static constexpr float kUnseen = -kLargestFloat;
+
+  float shift[kRowBlocks][2];
   float sum[kRowBlocks][2];
   float scale_log2;
 
@@ -34,43 +41,36 @@ struct OnlineSoftmax {
     for (int m = 0; m < kRowBlocks; ++m)
 #pragma unroll
       for (int half = 0; half < 2; ++half) {
-        maximum[m][half] = -kInfinity;
+        shift[m][half] = kUnseen;
         sum[m][half] = 0.0f;
       }
   }
 
-  /// Turns the scores of the next keys into P, and rescales the output to the new maximum.
+  /// Turns the scores of the next keys into P; rescales the output where a maximum has grown too much.
   template <int kKeyBlocks, int kValueBlocks>
   __device__ __forceinline__ void absorb(AccumulatorTile<kRowBlocks, kKeyBlocks>& scores,
                                          AccumulatorTile<kRowBlocks, kValueBlocks>& output) {
+    float highest[kRowBlocks][2];
+    bool some_outgrow = false;
 #pragma unroll
     for (int m = 0; m < kRowBlocks; ++m)
 #pragma unroll
       for (int half = 0; half < 2; ++half) {
-        float highest = maximum[m][half];
+        highest[m][half] = highest_of_row(scores, m, half);
+        some_outgrow = some_outgrow || __fmaf_rn(highest[m][half], scale_log2, -shift[m][half]) > kSlack;
+      }
+    if (__any_sync(0xffffffffu, some_outgrow)) rescale(highest, output);
 #pragma unroll
-        for (const Accumulator& block : scores.block[m])
-          highest = fmaxf(highest, fmaxf(block.at[2 * half], block.at[2 * half + 1]));
-        highest = quad_max(highest);
-
-        // A row that has seen no key yet has the maximum -inf; 0 in its place keeps P = 2^-inf = 0 and is never NaN.
-        const float shift = highest == -kInfinity ? 0.0f : highest * scale_log2;
-        const float rescale = exp2_approx(maximum[m][half] * scale_log2 - shift);
-        maximum[m][half] = highest;
-        float row_sum = sum[m][half] * rescale;
+    for (int m = 0; m < kRowBlocks; ++m)
+#pragma unroll
+      for (int half = 0; half < 2; ++half)
 #pragma unroll
         for (Accumulator& block : scores.block[m])
 #pragma unroll
           for (int i = 2 * half; i < 2 * half + 2; ++i) {
-            block.at[i] = exp2_approx(__fmaf_rn(block.at[i], scale_log2, -shift));
-            row_sum += block.at[i];
+            block.at[i] = exp2_approx(__fmaf_rn(block.at[i], scale_log2, -shift[m][half]));
+            sum[m][half] += block.at[i];
           }
-        sum[m][half] = row_sum;
-#pragma unroll
-        for (Accumulator& block : output.block[m])
-#pragma unroll
-          for (int i = 2 * half; i < 2 * half + 2; ++i) block.at[i] *= rescale;
-      }
   }
 
   struct Total {
@@ -79,9 +79,39 @@ struct OnlineSoftmax {
   };
   __device__ __forceinline__ Total total(int m, int half) const {
     const float row_sum = quad_sum(sum[m][half]);
-    // P of the maximum itself is 1, so the sum of a row that saw a key is at least 1.
+    // P of the highest score is at least 1, and so is the sum of a row that saw a key.
     if (row_sum == 0.0f) return {0.0f, -kInfinity};
-    return {reciprocal_approx(row_sum), (maximum[m][half] * scale_log2 + log2_approx(row_sum)) * kLn2};
+    return {reciprocal_approx(row_sum), (shift[m][half] + log2_approx(row_sum)) * kLn2};
+  }
+
+ private:
+  template <int kKeyBlocks>
+  static __device__ __forceinline__ float highest_of_row(const AccumulatorTile<kRowBlocks, kKeyBlocks>& scores, int m,
+                                                         int half) {
+    float highest = -kInfinity;
+#pragma unroll
+    for (const Accumulator& block : scores.block[m])
+      highest = fmaxf(highest, fmaxf(block.at[2 * half], block.at[2 * half + 1]));
+    return quad_max(highest);
+  }
+
+  /// Raises the shifts to the highest scores.
+  template <int kValueBlocks>
+  __device__ __forceinline__ void rescale(const float (&highest)[kRowBlocks][2],
+                                          AccumulatorTile<kRowBlocks, kValueBlocks>& output) {
+#pragma unroll
+    for (int m = 0; m < kRowBlocks; ++m)
+#pragma unroll
+      for (int half = 0; half < 2; ++half) {
+        const float raised = fmaxf(shift[m][half], highest[m][half] * scale_log2);
+        const float factor = exp2_approx(shift[m][half] - raised);
+        shift[m][half] = raised;
+        sum[m][half] *= factor;
+#pragma unroll
+        for (Accumulator& block : output.block[m])
+#pragma unroll
+          for (int i = 2 * half; i < 2 * half + 2; ++i) block.at[i] *= factor;
+      }
   }
 };
 

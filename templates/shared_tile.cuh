@@ -50,31 +50,37 @@ class MatrixCursor {
 };
 
 /// Copies tiles of rows from global to shared memory by all threads of a CTA together, each thread one chunk of every
-/// kRowStep-th row. Holds nothing, not even what follows from the thread's number: registers are short in the loop.
+/// kRowStep-th row. Holds nothing.
 template <class Tile, int kWidth>
 class RowCopy {
  public:
   /// Starts the copy of Tile::kHeight rows from `first_row` on; the caller commits the group. `rows` is the number of
-  /// rows behind `base`, the address of row 0, `stride` the elements from row to row. Rows past the end and columns
+  /// rows behind `base`, the address of row 0, `row_bytes` the distance from row to row. Rows past the end and columns
   /// from kWidth on become zeros.
-  static __device__ __forceinline__ void start(Tile tile, const void* base, long long stride, int first_row, int rows) {
-    const int thread = static_cast<int>(read_thread());
+  static __device__ __forceinline__ void start(Tile tile, const void* base, int row_bytes, int first_row, int rows) {
+    const int thread = thread_number();
     if (kRowStep * Tile::kChunks < config::kThreads && thread >= kRowStep * Tile::kChunks) return;
-    const int row = first_row + thread / Tile::kChunks;
+    const int row_of_tile = thread / Tile::kChunks;
     const int chunk = thread % Tile::kChunks;
-    const int rows_left = chunk * 8 < kWidth ? rows - row : 0;
-    const unsigned destination = tile.address(thread / Tile::kChunks, chunk);
-    const char* source = static_cast<const char*>(base) + 2 * (row * stride) + chunk * 16;
+    const int row = first_row + row_of_tile;
+    const int rows_left = kWidth == 8 * Tile::kChunks || chunk * 8 < kWidth ? rows - row : 0;
+    const unsigned destination = tile.address(row_of_tile, chunk);
+    const char* source = static_cast<const char*>(base) + chunk * 16 + static_cast<long long>(row) * row_bytes;
 #pragma unroll
     for (int first = 0; first < Tile::kHeight; first += kRowStep) {
       // Steps are powers of two: the swizzle of row first + row is that of the one flipped by that of the other.
       copy_16_async((destination ^ (Tile::swizzle(first) * 16)) + first * Tile::kChunks * 16, source,
                     first < rows_left ? 16 : 0);
-      source += 2 * stride * kRowStep;
+      source += static_cast<long long>(kRowStep) * row_bytes;
     }
   }
 
  private:
+  /// Where registers are short, what follows from the number is computed anew at each copy.
+  static __device__ __forceinline__ int thread_number() {
+    return static_cast<int>(config::kRegistersAreShort ? read_thread() : threadIdx.x);
+  }
+
   /// The largest power of two of rows, dividing the tile's, for which the CTA has a thread per chunk.
   static __device__ constexpr int row_step() {
     int rows = 1;

@@ -3,6 +3,7 @@
 namespace flashmask {
 
 inline constexpr float kInfinity = __builtin_bit_cast(float, 0x7f800000);
+inline constexpr float kLargestFloat = 3.40282346638528859812e38f;
 inline constexpr float kLn2 = 0.693147180559945309f;
 
 /// 2^x; exactly 0 for -infinity.
