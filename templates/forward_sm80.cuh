@@ -345,11 +345,12 @@ struct Mask {
 
   /// The diagonal, the window and the end of the sequence. One row at a time: its keys live in registers.
   __device__ __forceinline__ void hide_by_row(Scores& scores, int first_lane_key) const {
+    const int first_lane_row = lane_row();
 #pragma unroll
     for (int m = 0; m < kRowBlocks; ++m)
 #pragma unroll
       for (int half = 0; half < 2; ++half) {
-        const KeyRange keys = row_mask.keys_of_row(lane_row() + 16 * m + 8 * half);
+        const KeyRange keys = row_mask.keys_of_row(first_lane_row + 16 * m + 8 * half);
 #pragma unroll
         for (int n = 0; n < kKeyBlocks; ++n)
 #pragma unroll
@@ -363,6 +364,7 @@ struct Mask {
 
   /// An element test of the key columns. One column at a time: its bounds live in registers.
   __device__ __forceinline__ void hide_by_column(Scores& scores, int test, unsigned lane_bounds) const {
+    const int first_lane_row = lane_row();
 #pragma unroll
     for (int n = 0; n < kKeyBlocks; ++n) {
       const ColumnMask::Pair columns(lane_bounds + 8 * n * kVectors * 4, test);
@@ -372,7 +374,7 @@ struct Mask {
         for (int m = 0; m < kRowBlocks; ++m)
 #pragma unroll
           for (int half = 0; half < 2; ++half)
-            if (columns.hides(right, lane_row() + 16 * m + 8 * half))
+            if (columns.hides(right, first_lane_row + 16 * m + 8 * half))
               scores.block[m][n].at[2 * half + right] = -kInfinity;
     }
   }

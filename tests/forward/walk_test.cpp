@@ -160,13 +160,13 @@ TEST(EmulatedWalk, SpendsNoMoreInstructionsPerProductThanItDid) {
       const int seqlen_k = key_tiles * config.tile_k;
       TestProblem problem(descriptor, {.seqlen_q = config.tile_q, .seqlen_k = seqlen_k},
                           {.intervals = Intervals::kNoneMasked});
-      // Each column hides one row, a different one in each warp's share, so that no warp passes its test by.
+      // The columns of a tile hide rows of all warps, so that no warp passes its test by, and leave every warp some.
       if (figure.partial) {
         const int vectors = vectors_per_column(figure.form);
         for (int j = 0; j < seqlen_k; ++j) {
           std::int32_t* bounds = problem.intervals().data() + static_cast<std::ptrdiff_t>(j) * vectors;
-          bounds[0] = j % config.tile_q;
-          if (vectors > 1) bounds[1] = j % config.tile_q + 1;
+          bounds[0] = j * config.tile_q / config.tile_k % config.tile_q;
+          if (vectors > 1) bounds[1] = bounds[0] + 1;
         }
       }
       return run_forward(*runtime, *kernel, problem).statistics;
