@@ -394,23 +394,31 @@ struct Step {
   __device__ __forceinline__ void attend(int position, OnlineSoftmax<kRowBlocks>& softmax, Output& output) const {
     const KeyTile key_tile{ring.acquire<true>(walk, position)};
     if (walk.at(position).is_partial && hides_tile(position)) {
-      ring.acquire<false>(walk, position);
-      walk.look_ahead(position);
+      acquire_values(position);
       return;
     }
     Scores scores;
     multiply_transposed(scores, query, key_tile);
     if (const VisitedTile tile = walk.at(position); tile.is_partial)
       mask().apply(scores, tile.number * config::kTileK, ring.bounds_address(position));
+    ValueTile value_tile{};
+    // Where registers allow it, nothing comes between softmax and product: ptxas then interleaves them.
+    if constexpr (!config::kRegistersAreShort) value_tile = acquire_values(position);
     softmax.absorb(scores, output);
     const Probabilities probabilities(scores);
-    __syncwarp();
-    const ValueTile value_tile{ring.acquire<false>(walk, position)};
-    walk.look_ahead(position);
+    if constexpr (config::kRegistersAreShort) {
+      __syncwarp();  // holds ptxas back from it
+      value_tile = acquire_values(position);
+    }
     multiply_accumulate(output, probabilities, value_tile);
   }
 
  private:
+  __device__ __forceinline__ ValueTile acquire_values(int position) const {
+    const ValueTile values{ring.acquire<false>(walk, position)};
+    walk.look_ahead(position);
+    return values;
+  }
   /// Made anew at each use, so that it occupies no register in between.
   __device__ __forceinline__ Mask mask() const {
     return {row_mask, Notes(shared).first_tile_row() + first_row_of_warp()};
