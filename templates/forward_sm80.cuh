@@ -272,7 +272,7 @@ struct Probabilities {
 /// output += probabilities * values
 __device__ __forceinline__ void multiply_accumulate(Output& output, const Probabilities& probabilities,
                                                     ValueTile values) {
-  const int lane = threadIdx.x % 32;
+  const int lane = static_cast<int>(config::kRegistersAreShort ? read_lane() : threadIdx.x % 32);
   const MatrixCursor<ValueTile> cursor(values, lane % 16, lane / 16);
 #pragma unroll
   for (int step = 0; step < config::kTileK / 16; ++step)
