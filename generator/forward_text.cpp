@@ -57,7 +57,6 @@ std::string config_text(const KernelDescriptor& descriptor, const TileConfig& co
       "inline constexpr int kHeadDimV = {};\n"
       "inline constexpr int kPaddedHeadDimQk = {};\n"
       "inline constexpr int kPaddedHeadDimV = {};\n"
-      "inline constexpr bool kBottomRight = {};\n"
       "inline constexpr int kTileQ = {};\n"
       "inline constexpr int kTileK = {};\n"
       "inline constexpr int kWarps = {};\n"
@@ -69,9 +68,8 @@ std::string config_text(const KernelDescriptor& descriptor, const TileConfig& co
       "}}  // namespace flashmask::config\n\n",
       to_string(descriptor), to_string(config), descriptor.dtype == DataType::kBfloat16, descriptor.head_dim_qk,
       descriptor.head_dim_v, padded_head_dim(descriptor.head_dim_qk), padded_head_dim(descriptor.head_dim_v),
-      descriptor.causal_alignment == CausalAlignment::kBottomRight, config.tile_q, config.tile_k, config.warps,
-      config.warps * 32, config.stages, config.query_in_registers, registers_are_short(descriptor, config),
-      shared_bytes);
+      config.tile_q, config.tile_k, config.warps, config.warps * 32, config.stages, config.query_in_registers,
+      registers_are_short(descriptor, config), shared_bytes);
 }
 
 std::string entry_text(std::string_view entry, int threads, int ctas_per_sm) {

@@ -88,6 +88,8 @@ ForwardArguments forward_arguments(const KernelDescriptor& descriptor, const Til
       .section_heads = section_heads(descriptor, launch, l2_bytes),
       .class_words = (key_tiles + 31) / 32,
       .cut_key_tile = launch.seqlen_k % config.tile_k == 0 ? -1 : key_tiles - 1,
+      .diagonal_offset =
+          descriptor.causal_alignment == CausalAlignment::kBottomRight ? launch.seqlen_k - launch.seqlen_q : 0,
       .window_left = bounded(launch.window_left, launch),
       .window_right = bounded(launch.window_right, launch),
       .softmax_scale_log2 = launch.softmax_scale * std::numbers::log2e_v<float>,

@@ -38,6 +38,7 @@ struct ForwardArguments {
   int section_heads;         // query heads, over all batch entries, whose work is started together
   int class_words;           // of a row of tiles: ceil(ceil(seqlen_k / kTileK) / 32)
   int cut_key_tile;          // the last key tile, if keys are missing at its end; else -1
+  int diagonal_offset;       // row i is on the diagonal with key i + this: seqlen_k - seqlen_q (bottom right), or 0
   int window_left;           // -1: unbounded
   int window_right;          // -1: unbounded
   float softmax_scale_log2;  // softmax_scale * log2(e)

@@ -231,7 +231,7 @@ class Query {
 
 /// scores = query * keys^T
 __device__ __forceinline__ void multiply_transposed(Scores& scores, const Query& query, KeyTile keys) {
-  const int lane = threadIdx.x % 32;
+  const int lane = static_cast<int>(config::kRegistersAreShort ? read_lane() : threadIdx.x % 32);
   const MatrixCursor<KeyTile> cursor(keys, lane % 8 + lane / 16 * 8, lane / 8 % 2);
   scores.clear();
 #pragma unroll
@@ -301,7 +301,7 @@ struct Mask {
     if constexpr (kVectors == 0) return false;
     bool hides = true;
 #pragma unroll
-    for (int column = threadIdx.x % 32; column < config::kTileK; column += 32) {
+    for (int column = static_cast<int>(read_lane()); column < config::kTileK; column += 32) {
       ColumnMask column_mask;
       column_mask.load(bounds + column * kVectors * 4);
       bool hides_column = false;
@@ -407,7 +407,6 @@ struct Step {
     softmax.absorb(scores, output);
     const Probabilities probabilities(scores);
     if constexpr (config::kRegistersAreShort) {
-      __syncwarp();  // holds ptxas back from it
       value_tile = acquire_values(position);
     }
     multiply_accumulate(output, probabilities, value_tile);

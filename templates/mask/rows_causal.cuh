@@ -12,7 +12,7 @@ struct RowMask {
   int offset;
 
   __device__ __forceinline__ explicit RowMask(const ForwardArguments& arguments)
-      : seqlen_k(arguments.seqlen_k), offset(config::kBottomRight ? arguments.seqlen_k - arguments.seqlen_q : 0) {}
+      : seqlen_k(arguments.seqlen_k), offset(arguments.diagonal_offset) {}
   __device__ __forceinline__ KeyRange keys_of_row(int row) const { return {0, min(row + offset, seqlen_k - 1)}; }
 };
 

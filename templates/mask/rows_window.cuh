@@ -15,7 +15,7 @@ struct RowMask {
 
   __device__ __forceinline__ explicit RowMask(const ForwardArguments& arguments)
       : seqlen_k(arguments.seqlen_k),
-        offset(config::kBottomRight ? arguments.seqlen_k - arguments.seqlen_q : 0),
+        offset(arguments.diagonal_offset),
         left(arguments.window_left),
         right(arguments.window_right) {}
   __device__ __forceinline__ KeyRange keys_of_row(int row) const {
