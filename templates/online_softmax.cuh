@@ -57,7 +57,7 @@ struct OnlineSoftmax {
 #pragma unroll
       for (int half = 0; half < 2; ++half) {
         highest[m][half] = highest_of_row(scores, m, half);
-        some_outgrow = some_outgrow || __fmaf_rn(highest[m][half], scale_log2, -shift[m][half]) > kSlack;
+        some_outgrow = some_outgrow || outgrows(highest[m][half], shift[m][half]);
       }
     if (__any_sync(0xffffffffu, some_outgrow)) rescale(highest, output);
 #pragma unroll
@@ -95,7 +95,12 @@ struct OnlineSoftmax {
     return quad_max(highest);
   }
 
-  /// Raises the shifts to the highest scores.
+  __device__ __forceinline__ bool outgrows(float highest_score, float old_shift) const {
+    return __fmaf_rn(highest_score, scale_log2, -old_shift) > kSlack;
+  }
+
+  /// Raises the shifts of the rows that need it to their highest scores. The others keep theirs: what comes out of a
+  /// row must not hang on its neighbours.
   template <int kValueBlocks>
   __device__ __forceinline__ void rescale(const float (&highest)[kRowBlocks][2],
                                           AccumulatorTile<kRowBlocks, kValueBlocks>& output) {
@@ -103,7 +108,8 @@ struct OnlineSoftmax {
     for (int m = 0; m < kRowBlocks; ++m)
 #pragma unroll
       for (int half = 0; half < 2; ++half) {
-        const float raised = fmaxf(shift[m][half], highest[m][half] * scale_log2);
+        const float raised =
+            outgrows(highest[m][half], shift[m][half]) ? highest[m][half] * scale_log2 : shift[m][half];
         const float factor = exp2_approx(shift[m][half] - raised);
         shift[m][half] = raised;
         sum[m][half] *= factor;

@@ -88,15 +88,15 @@ TEST_P(EmulatedGates, DefaultsDoNotSpillAndKeepTheLocalMemoryEmpty) {
   }
 }
 
-/// Warp-wide m16n8k16 products of one key tile with the query rows of a whole CTA.
+/// Warp-wide m16n8k16 products of one key tile with the query rows of one warp.
 struct TileProducts {
   std::uint64_t scores;
   std::uint64_t values;
 };
 
-TileProducts products_of_tile(const KernelDescriptor& descriptor, const TileConfig& config) {
+TileProducts products_of_warp(const KernelDescriptor& descriptor, const TileConfig& config) {
   const auto up16 = [](int head_dim) { return static_cast<std::uint64_t>(head_dim + 15) / 16 * 16; };
-  const std::uint64_t rows = config.tile_q / 16, keys = config.tile_k;
+  const std::uint64_t rows = config.tile_q / config.warps / 16, keys = config.tile_k;
   return {rows * (keys / 8) * (up16(descriptor.head_dim_qk) / 16),
           rows * (up16(descriptor.head_dim_v) / 8) * (keys / 16)};
 }
@@ -111,17 +111,28 @@ TEST_P(EmulatedGates, DefaultsHaveNoBankConflictAndACopyInFlightAtEveryMultiplyB
     constexpr int kTiles = 4;
     const TestProblem problem(descriptor, {.seqlen_q = config.tile_q, .seqlen_k = kTiles * config.tile_k},
                               {.intervals = Intervals::kNoneMasked});
-    // A top-left diagonal ends at the row's own number: this row tile sees as many keys as it has rows.
-    const bool short_diagonal = descriptor.causal_alignment == CausalAlignment::kTopLeft &&
-                                descriptor.mask_form != MaskForm::kWindow;  // whose bounds are open here
-    const int tiles = short_diagonal ? std::min(kTiles, (config.tile_q + config.tile_k - 1) / config.tile_k) : kTiles;
+    // A diagonal hides the last tiles, or the last of them from the first warps. The window's bounds are open here.
+    const bool is_cut = has_diagonal(descriptor.mask_form) && descriptor.mask_form != MaskForm::kWindow;
+    const int offset = !is_cut ? kTiles * config.tile_k
+                       : descriptor.causal_alignment == CausalAlignment::kBottomRight
+                           ? kTiles * config.tile_k - config.tile_q
+                           : 0;
+    const int tiles = std::min(kTiles, (config.tile_q + offset + config.tile_k - 1) / config.tile_k);
+    const auto warps_that_see = [&](int tile) {
+      std::uint64_t warps = 0;
+      for (int warp = 1; warp <= config.warps; ++warp)
+        if (warp * (config.tile_q / config.warps) - 1 + offset >= tile * config.tile_k) ++warps;
+      return warps;
+    };
     const LaunchStatistics statistics = run_forward(*runtime, *kernel, problem).statistics;
-    const TileProducts products = products_of_tile(descriptor, config);
+    const TileProducts of_warp = products_of_warp(descriptor, config);
+    std::uint64_t products = 0;
+    for (int tile = 0; tile < tiles; ++tile) products += warps_that_see(tile) * (of_warp.scores + of_warp.values);
     EXPECT_EQ(statistics.shared_bank_conflicts, 0u);
-    EXPECT_EQ(statistics.matrix_instructions, tiles * (products.scores + products.values));
+    EXPECT_EQ(statistics.matrix_instructions, products);
     // Nothing is left to fetch while the last value tile is multiplied.
-    EXPECT_EQ(statistics.matrix_without_copy_in_flight, products.values);
-    EXPECT_EQ(statistics.matrix_with_copy_in_flight, statistics.matrix_instructions - products.values);
+    EXPECT_EQ(statistics.matrix_without_copy_in_flight, warps_that_see(tiles - 1) * of_warp.values);
+    EXPECT_EQ(statistics.matrix_with_copy_in_flight, products - warps_that_see(tiles - 1) * of_warp.values);
   }
 }
 
