@@ -10,13 +10,13 @@ namespace flashmask::mask_plan {
 
 // The plan of a mask: the exact class of every tile, summaries and orders of work. Two launches. `classify`: a CTA per
 // key tile counts, for all row tiles, how many of its columns are hidden somewhere in them and how many throughout.
-// `arrange`: a CTA per 32 row tiles turns the bits over to rows of tiles; the last CTA of a mask head sorts.
+// `arrange`: a CTA per 32 row tiles turns the bits over to rows of tiles; the last of them to end sorts the row tiles,
+// and one more CTA the key tiles.
 
 inline constexpr int kThreads = 256;
 inline constexpr int kWarps = kThreads / 32;
 inline constexpr int kChunkTiles = 2048;  // row tiles that are counted at a time
-inline constexpr int kTilesPerThread = kChunkTiles / kThreads;
-inline constexpr int kBuckets = 1024;  // of costs, when work is sorted
+inline constexpr int kBuckets = 1024;     // of costs, when work is sorted
 
 __device__ __forceinline__ int lane_of_thread() {
   return threadIdx.x % 32;
@@ -119,19 +119,17 @@ __device__ __forceinline__ void count_column(Counts& counts, const Arguments& ar
   count_interval(counts, arguments, merged, first_tile, chunk_tiles);
 }
 
-/// Turns the differences into counts.
-__device__ __forceinline__ void sum_up(Counts& counts) {
-  int* own = counts.at + threadIdx.x * kTilesPerThread;
+/// Turns the differences of a chunk into counts; every thread sums up as many neighbours, tiles_per_thread.
+__device__ __forceinline__ void sum_up(Counts& counts, int tiles_per_thread) {
+  int* own = counts.at + threadIdx.x * tiles_per_thread;
   int total = 0;
-#pragma unroll
-  for (int i = 0; i < kTilesPerThread; ++i) total += own[i];
+  for (int i = 0; i < tiles_per_thread; ++i) total += own[i];
   const int up_to_lane = sum_up_to_lane(total);
   if (lane_of_thread() == 31) counts.warp_sums[warp_of_thread()] = up_to_lane;
   __syncthreads();
   int before = up_to_lane - total;
   for (int warp = 0; warp < warp_of_thread(); ++warp) before += counts.warp_sums[warp];
-#pragma unroll
-  for (int i = 0; i < kTilesPerThread; ++i) {
+  for (int i = 0; i < tiles_per_thread; ++i) {
     before += own[i];
     own[i] = before;
   }
@@ -179,12 +177,14 @@ __device__ __forceinline__ void classify(const Arguments& arguments) {
 
   for (int first_tile = 0; first_tile < arguments.row_tiles; first_tile += kChunkTiles) {
     const int chunk_tiles = min(kChunkTiles, arguments.row_tiles - first_tile);
-    for (int tile = static_cast<int>(threadIdx.x); tile <= kChunkTiles; tile += kThreads) counts.at[tile] = 0;
+    const int tiles_per_thread = divide_up(chunk_tiles, kThreads);
+    for (int tile = static_cast<int>(threadIdx.x); tile <= kThreads * tiles_per_thread; tile += kThreads)
+      counts.at[tile] = 0;
     __syncthreads();
     for (int column = static_cast<int>(threadIdx.x); column < columns; column += kThreads)
       count_column(counts, arguments, mask_head, first_key + column, first_tile, chunk_tiles);
     __syncthreads();
-    sum_up(counts);
+    sum_up(counts, tiles_per_thread);
     for (int first = warp_of_thread() * 32; first < chunk_tiles; first += kThreads) {
       const int tile = first + lane_of_thread();
       const int count = counts.at[tile];
@@ -209,6 +209,14 @@ __device__ __forceinline__ void classify(const Arguments& arguments) {
 
 // ---- Rows of tiles, and the orders ----
 
+/// Highest of the warp's values, in lane 0.
+__device__ __forceinline__ long long highest_of_warp(long long value) {
+#pragma unroll
+  for (int distance = 16; distance > 0; distance /= 2)
+    value = max(value, __shfl_down_sync(0xffffffffu, value, distance));
+  return value;
+}
+
 /// In quarters of a full tile; a partial one also evaluates the mask.
 __device__ __forceinline__ long long cost_of(const Summary& summary) {
   return 4ll * summary.full + 5ll * summary.partial;
@@ -227,14 +235,19 @@ __device__ __forceinline__ void sort_work(Sorting& sorting, const Summary* summa
   for (int bucket = static_cast<int>(threadIdx.x); bucket < kBuckets; bucket += kThreads) sorting.places[bucket] = 0;
   if (threadIdx.x == 0) sorting.highest = 0;
   __syncthreads();
-  unsigned long long highest = 0;
-  for (int i = static_cast<int>(threadIdx.x); i < count; i += kThreads)
-    highest = max(highest, static_cast<unsigned long long>(cost_of(summaries[i])));
-  atomicMax(&sorting.highest, highest);
+  long long highest = 0;
+  for (int i = static_cast<int>(threadIdx.x); i < count; i += kThreads) highest = max(highest, cost_of(summaries[i]));
+  highest = highest_of_warp(highest);
+  if (lane_of_thread() == 0) atomicMax(&sorting.highest, static_cast<unsigned long long>(highest));
   __syncthreads();
-  const long long scale = max(1ll, static_cast<long long>(sorting.highest));
+  const unsigned long long scale = max(1ull, sorting.highest);
   const auto bucket_of = [scale](const Summary& summary) {
-    return kBuckets - 1 - static_cast<int>(cost_of(summary) * (kBuckets - 1) / scale);
+    const auto dividend = static_cast<unsigned long long>(cost_of(summary)) * (kBuckets - 1);
+    // A division of 64 bits takes a hundred instructions, and few masks need it.
+    return kBuckets - 1 -
+           static_cast<int>(scale * (kBuckets - 1) >> 32 == 0
+                                ? static_cast<unsigned>(dividend) / static_cast<unsigned>(scale)
+                                : dividend / scale);
   };
   for (int i = static_cast<int>(threadIdx.x); i < count; i += kThreads)
     atomicAdd(&sorting.places[bucket_of(summaries[i])], 1);
@@ -277,7 +290,7 @@ __device__ __forceinline__ void sort_work(Sorting& sorting, const Summary* summa
   }
 }
 
-/// Grid: ceil(row tiles / 32) x mask heads. After `classify`.
+/// Grid: (ceil(row tiles / 32) + 1) x mask heads. After `classify`. The CTA of one more sorts the key tiles.
 __device__ __forceinline__ void arrange(const Arguments& arguments) {
   __shared__ Summary of_warp[kWarps][32];
   __shared__ Sorting sorting;
@@ -288,6 +301,11 @@ __device__ __forceinline__ void arrange(const Arguments& arguments) {
   const int row_words = divide_up(arguments.row_tiles, 32);
   const int key_words = divide_up(arguments.key_tiles, 32);
   const int row_tile = row_word * 32 + lane;
+  if (row_word == row_words) {
+    sort_work(sorting, arguments.key_summaries + mask_head * arguments.key_tiles,
+              arguments.key_work + mask_head * arguments.key_tiles, arguments.key_tiles);
+    return;
+  }
   TileWord* classes = arguments.row_classes + (mask_head * arguments.row_tiles + row_tile) * key_words;
 
   // Lane k holds the bits of key tile k; of the words that the ballots make, lane r keeps that of row tile r.
@@ -315,15 +333,13 @@ __device__ __forceinline__ void arrange(const Arguments& arguments) {
       arguments.row_summaries[mask_head * arguments.row_tiles + row_tile] = finished(summary);
     __threadfence();
     __syncwarp();
-    if (lane == 0) is_last = atomicAdd(arguments.arrivals + mask_head, 1u) == gridDim.x - 1;
+    if (lane == 0) is_last = static_cast<int>(atomicAdd(arguments.arrivals + mask_head, 1u)) == row_words - 1;
   }
   __syncthreads();
   if (!is_last) return;
   __threadfence();
   sort_work(sorting, arguments.row_summaries + mask_head * arguments.row_tiles,
             arguments.row_work + mask_head * arguments.row_tiles, arguments.row_tiles);
-  sort_work(sorting, arguments.key_summaries + mask_head * arguments.key_tiles,
-            arguments.key_work + mask_head * arguments.key_tiles, arguments.key_tiles);
 }
 
 }  // namespace flashmask::mask_plan

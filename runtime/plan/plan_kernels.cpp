@@ -50,7 +50,8 @@ void PlanKernels::launch(const MaskShape& mask, TileShape tile, DevicePointer st
   device_->launch(*classify_,
                   {.grid = {static_cast<std::uint32_t>(layout.key_tiles), mask_heads, 1}, .block = threads_}, parameter,
                   stream);
-  device_->launch(*arrange_, {.grid = {static_cast<std::uint32_t>(layout.row_words), mask_heads, 1}, .block = threads_},
+  device_->launch(*arrange_,
+                  {.grid = {static_cast<std::uint32_t>(layout.row_words) + 1, mask_heads, 1}, .block = threads_},
                   parameter, stream);
 }
 
