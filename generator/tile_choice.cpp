@@ -27,15 +27,22 @@ struct Candidates {
 // each other's barriers; where they do not fit, one must do.
 constexpr TileConfig kNarrow[] = {{128, 64, 4, 3, true}, {128, 64, 4, 2, true}, {64, 64, 4, 2}, {64, 32, 4, 2}};
 constexpr TileConfig kMiddle[] = {{128, 64, 4, 2}, {128, 48, 4, 2}, {128, 32, 4, 2}, {64, 64, 4, 2}, {64, 32, 4, 2}};
-// ptxas 13.0 spills 128x64 at head dim 128 for sm_100 and its kin.
-constexpr TileConfig kMiddleOf10x[] = {{128, 48, 4, 2}, {128, 32, 4, 2}, {64, 64, 4, 2}, {64, 32, 4, 2}};
+constexpr TileConfig kSlimMiddle[] = {{128, 48, 4, 2}, {128, 32, 4, 2}, {64, 64, 4, 2}, {64, 32, 4, 2}};
 constexpr TileConfig kWide[] = {{128, 64, 8, 2}, {64, 64, 4, 2}, {64, 32, 4, 2}, {64, 16, 4, 2}};
+
+/// Whether ptxas 13.0 spills a few bytes of 128x64 with 128 output columns: for sm_100 and its kin; and for sm_90 where
+/// no column is tested and the queries are of another width.
+bool spills_middle(const KernelDescriptor& descriptor) {
+  if (descriptor.target.compute_capability >= 100) return true;
+  return descriptor.target.compute_capability == 90 && vectors_per_column(descriptor.mask_form) == 0 &&
+         padded_head_dim(descriptor.head_dim_v) == 128 && padded_head_dim(descriptor.head_dim_qk) != 128;
+}
 
 Candidates candidates_for(const KernelDescriptor& descriptor) {
   if (padded_head_dim(descriptor.head_dim_v) > 128) return {kWide, 1};
   const int width = padded_head_dim(std::max(descriptor.head_dim_qk, descriptor.head_dim_v));
   if (width <= 64) return {kNarrow, 2};
-  return descriptor.target.compute_capability >= 100 ? Candidates{kMiddleOf10x, 2} : Candidates{kMiddle, 2};
+  return spills_middle(descriptor) ? Candidates{kSlimMiddle, 2} : Candidates{kMiddle, 2};
 }
 
 const TileConfig* pick(const Candidates& candidates, const KernelDescriptor& descriptor, const TargetLimits& limits) {

@@ -44,9 +44,12 @@ void check_tensor(Rules& rules, const char* name, const TensorView& tensor, int 
     const char* name;
     int extent;
     std::int64_t stride;
+    bool distance_fits_32_bits;  // the kernel takes it so, in bytes
   };
-  for (const Axis& axis : {Axis{"batch", batch, tensor.stride_batch}, Axis{"seqlen", seqlen, tensor.stride_seqlen},
-                           Axis{"head", heads, tensor.stride_head}}) {
+  constexpr std::int64_t kMaxRowStride = (std::int64_t{1} << 31) / kElementBytes;
+  for (const Axis& axis :
+       {Axis{"batch", batch, tensor.stride_batch, false}, Axis{"seqlen", seqlen, tensor.stride_seqlen, !written},
+        Axis{"head", heads, tensor.stride_head, false}}) {
     if (axis.extent <= 1) continue;
     rules.require(axis.stride % (kRowAlignment / kElementBytes) == 0,
                   "{}: the {} stride is {} elements: a multiple of {} is needed (rows of {} bytes alignment)", name,
@@ -55,6 +58,10 @@ void check_tensor(Rules& rules, const char* name, const TensorView& tensor, int 
     rules.require(
         axis.stride > -kMaxStride && axis.stride < kMaxStride && std::abs(axis.stride) <= kMaxStride / axis.extent,
         "{}: the {} stride of {} elements times {} overflows an address", name, axis.name, axis.stride, axis.extent);
+    if (axis.distance_fits_32_bits)
+      rules.require(axis.stride > -kMaxRowStride && axis.stride < kMaxRowStride,
+                    "{}: the {} stride is {} elements: less than {} either way is needed", name, axis.name, axis.stride,
+                    kMaxRowStride);
     if (written)
       rules.require(axis.stride >= head_dim || axis.stride <= -head_dim,
                     "{}: the {} stride of {} elements makes rows of {} elements overlap, and they are written", name,

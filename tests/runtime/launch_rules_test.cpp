@@ -102,6 +102,16 @@ TEST(LaunchRules, StridesThatOverflowAnAddressAreRefused) {
               ElementsAre(HasSubstr("overflows")));
 }
 
+TEST(LaunchRules, RowsThatAreReadLieLessThanTwoGibibytesApart) {
+  const std::int64_t limit = std::int64_t{1} << 30;  // elements of 2 bytes
+  EXPECT_THAT(rules_after([&](auto& l) { l.key.stride_seqlen = limit; }),
+              ElementsAre(HasSubstr("less than 1073741824")));
+  EXPECT_THAT(rules_after([&](auto& l) { l.value.stride_seqlen = -limit; }),
+              ElementsAre(HasSubstr("value: the seqlen")));
+  EXPECT_THAT(rules_after([&](auto& l) { l.query.stride_seqlen = limit - 8; }), IsEmpty());
+  EXPECT_THAT(rules_after([&](auto& l) { l.output.stride_seqlen = limit; }), IsEmpty());
+}
+
 TEST(LaunchRules, TheScaleIsFiniteAndPositive) {
   for (float scale : {0.0f, -1.0f, std::numeric_limits<float>::infinity(), std::nanf("")})
     EXPECT_THAT(rules_after([&](auto& l) { l.softmax_scale = scale; }), ElementsAre(HasSubstr("softmax_scale")))
@@ -169,6 +179,39 @@ TEST(LaunchRules, APlanIsOfThisMaskAndTheseTiles) {
 TEST(LaunchRules, ClosedFormsTakeNoPlan) {
   EXPECT_THAT(rules_after([](auto& l) { l.plan.data = 0x8000; }, MaskForm::kCausal),
               ElementsAre(HasSubstr("form causal needs none")));
+}
+
+TEST(LaunchRules, AllQueryTilesOfALaunchAreCountedIn31Bits) {
+  ForwardLaunch launch = legal_launch();
+  launch.batch = launch.num_heads_q = launch.num_heads_kv = 32768;
+  const TileConfig config{128, 64, 4, 2, false};
+  launch.seqlen_q = 2 * 128;
+  EXPECT_THAT(broken_rules(descriptor_of(MaskForm::kNone), launch, config),
+              ElementsAre(HasSubstr("2 query tiles of 128 rows for each of 1073741824 heads")));
+  launch.seqlen_q = 128;
+  EXPECT_THAT(broken_rules(descriptor_of(MaskForm::kNone), launch, config), IsEmpty());
+}
+
+TEST(ForwardArguments, SectionsAreWholeGroupsOfHeadsWhoseKeysAndValuesFitHalfTheL2) {
+  ForwardLaunch launch = legal_launch();  // 8 query heads share 2 key heads, of dims 64 and 128
+  launch.seqlen_k = 1024;                 // 384 KiB of keys and values a head
+  const auto section_heads = [&](std::size_t l2_bytes) {
+    return forward_arguments(descriptor_of(MaskForm::kNone), {128, 64, 4, 2, false}, launch, l2_bytes).section_heads;
+  };
+  EXPECT_EQ(section_heads(0), 4);
+  EXPECT_EQ(section_heads(1 << 20), 4);
+  EXPECT_EQ(section_heads(5 << 19), 4 * 3);
+  EXPECT_EQ(section_heads(std::size_t{1} << 40), launch.batch * 8);
+}
+
+TEST(ForwardArguments, TheDiagonalEndsAtTheBottomRightOrStartsAtTheTopLeft) {
+  KernelDescriptor descriptor = descriptor_of(MaskForm::kCausal);
+  ForwardLaunch launch = legal_launch();
+  launch.seqlen_q = 100;
+  launch.seqlen_k = 120;
+  EXPECT_EQ(forward_arguments(descriptor, {128, 64, 4, 2, false}, launch, 0).diagonal_offset, 20);
+  descriptor.causal_alignment = CausalAlignment::kTopLeft;
+  EXPECT_EQ(forward_arguments(descriptor, {128, 64, 4, 2, false}, launch, 0).diagonal_offset, 0);
 }
 
 TEST(ForwardArguments, CarryTheLaunch) {
