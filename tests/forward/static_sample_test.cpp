@@ -51,8 +51,8 @@ class Draw {
     return drawn;
   }
 
-  /// A legal one. Not among them: accumulators of more than 512 registers per thread, which spill in any case and take
-  /// ptxas longer than all the rest together.
+  /// A legal one. Not among them: accumulators of more than 512 registers per thread, which spill in any case and keep
+  /// ptxas busy for up to a minute.
   TileConfig config(const KernelDescriptor& descriptor) {
     for (;;) {
       TileConfig drawn;
