@@ -8,14 +8,15 @@ namespace flashmask {
 namespace generator {
 namespace {
 
-/// Registers of a thread in the main loop. Accumulators dominate; the rest was fitted to ptxas' figures of the
-/// defaults.
+/// Registers of a thread in the main loop. Accumulators dominate. The rest is the most that ptxas took beside them in
+/// kernels so small that it decides how many CTAs fit an SM, so that no more are promised than there will be; large
+/// kernels take what the launch bounds leave.
 int estimate_registers(const KernelDescriptor& descriptor, const TileConfig& config) {
   const int row_blocks = config.tile_q / (16 * config.warps);
   const int output = row_blocks * padded_head_dim(descriptor.head_dim_v) / 2;
   const int scores = row_blocks * config.tile_k / 2;
   const int query = config.query_in_registers ? row_blocks * padded_head_dim(descriptor.head_dim_qk) / 4 : 0;
-  constexpr int kAddressesAndOperands = 48;
+  constexpr int kAddressesAndOperands = 88;
   return output + scores + query + row_blocks * 4 + kAddressesAndOperands;
 }
 

@@ -1,0 +1,26 @@
+#pragma once
+
+#include <gtest/gtest.h>
+
+#include <string>
+
+#include "flashmask/runtime.h"
+
+namespace flashmask::forward_tests {
+
+/// The compiler of these tests: no device, and the cache of all tests. Lives until the program ends.
+Runtime& compiling_runtime();
+
+/// One line: the descriptor and the configuration, to repeat a failure by.
+std::string describe(const CompiledKernel& kernel);
+
+/// ptxas spilled nothing, used no stack, and printed no remark of a costly kind such as "(C7510)".
+testing::AssertionResult is_clean(const CompiledKernel& kernel);
+
+/// There is code, and with the registers and the shared memory that it really has, a CTA of it fits an SM.
+testing::AssertionResult can_be_launched(const CompiledKernel& kernel);
+
+/// With its real registers an SM holds at least as many CTAs as the model promised when the configuration was chosen.
+testing::AssertionResult keeps_its_promise(const CompiledKernel& kernel);
+
+}  // namespace flashmask::forward_tests
