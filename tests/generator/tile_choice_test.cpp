@@ -58,7 +58,7 @@ TEST(TileChoice, ACandidateThatDoesNotFitNamesTheLimitAndItsNumbers) {
   const TileChoice choice = choose_default_tile(descriptor_of(256, {86, false}));
   EXPECT_EQ(choice.candidates.front().verdict, TileVerdict::kRefused);
   EXPECT_THAT(choice.candidates.front().reasons,
-              ElementsAre("131072 bytes of shared memory are needed, sm_86 allows 101376 per CTA"));
+              ElementsAre("131648 bytes of shared memory are needed, sm_86 allows 101376 per CTA"));
 }
 
 TEST(TileChoice, TwoCtasOnAnSmAreWorthASmallerTile) {
@@ -90,7 +90,7 @@ TEST(TileChoice, WhereNoCandidateFitsTheLimitAndEveryCandidateAreNamed) {
     } catch (const generator::NoFittingTile& error) {
       ASSERT_THAT(error.rules(), SizeIs(1 + candidates));
       EXPECT_THAT(error.rules()[0], AllOf(HasSubstr(to_string(descriptor)), HasSubstr("short of shared memory")));
-      EXPECT_THAT(error.rules()[1], HasSubstr("128x64 w4 s2: 65536 bytes of shared memory are needed, sm_86 allows "
+      EXPECT_THAT(error.rules()[1], HasSubstr("128x64 w4 s2: 66112 bytes of shared memory are needed, sm_86 allows "
                                               "15360 per CTA"));
       for (const std::string& rule : error.rules()) EXPECT_THAT(error.what(), HasSubstr(rule));
     }

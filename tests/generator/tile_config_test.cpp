@@ -74,7 +74,7 @@ TEST(TileConfig, ThatNeedsMoreSharedMemoryThanTheTargetHasIsRefusedThereOnly) {
   descriptor.target = {86, false};
   const auto rules = broken_rules(descriptor, config);
   ASSERT_THAT(rules, SizeIs(1));
-  EXPECT_THAT(rules[0], HasSubstr("163840 bytes of shared memory are needed, sm_86 allows 101376 per CTA"));
+  EXPECT_THAT(rules[0], HasSubstr("164416 bytes of shared memory are needed, sm_86 allows 101376 per CTA"));
   EXPECT_EQ(estimate_resources(descriptor, config).ctas_per_sm, 0);
 }
 
