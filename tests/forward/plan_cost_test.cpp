@@ -87,10 +87,10 @@ TEST_P(EmulatedPlanCost, Of128ThousandTokensReadsEachBoundOnceAndWritesThePlanOn
 }
 
 INSTANTIATE_TEST_SUITE_P(Plan, EmulatedPlanCost,
-                         testing::Values(Cost{MaskForm::kC1, 128, 3'560'000, 423'000},
-                                         Cost{MaskForm::kC1, 64, 6'670'000, 814'000},
-                                         Cost{MaskForm::kF4, 128, 3'810'000, 432'000},
-                                         Cost{MaskForm::kF4, 64, 7'170'000, 832'000}),
+                         testing::Values(Cost{MaskForm::kC1, 128, 3'630'000, 424'000},
+                                         Cost{MaskForm::kC1, 64, 6'820'000, 814'000},
+                                         Cost{MaskForm::kF4, 128, 3'920'000, 433'000},
+                                         Cost{MaskForm::kF4, 64, 7'390'000, 832'000}),
                          [](const auto& test) { return name_of(test.param); });
 
 }  // namespace

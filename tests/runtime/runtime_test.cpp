@@ -314,7 +314,7 @@ TEST_F(RuntimeTest, ALaunchFillsTheArgumentsAndTheGrid) {
   int marker = 0;
   kernel->launch(small_launch(), &marker);
   const auto tiles = static_cast<std::uint32_t>((100 + kernel->config().tile_q - 1) / kernel->config().tile_q);
-  EXPECT_THAT(device_->geometry.grid, ElementsAre(tiles, 4u, 3u));
+  EXPECT_THAT(device_->geometry.grid, ElementsAre(tiles * 4 * 3, 1u, 1u));
   EXPECT_EQ(device_->geometry.block, static_cast<std::uint32_t>(32 * kernel->config().warps));
   EXPECT_EQ(device_->geometry.shared_bytes, device_->loaded_shared_bytes);
   EXPECT_EQ(device_->parameter_bytes, sizeof(ForwardArguments));
