@@ -18,6 +18,17 @@ const templates::Template& find_template(std::string_view name) {
   return *found;
 }
 
+KernelText text_of(const KernelDescriptor& descriptor, const TileConfig& config) {
+  switch (descriptor.pass) {
+    case Pass::kMaskPlan:
+      return mask_plan_text(descriptor);
+    case Pass::kMaskBuild:
+      return mask_build_text(descriptor);
+    default:
+      return forward_text(descriptor, config);
+  }
+}
+
 }  // namespace
 
 std::string_view column_mask_template(MaskForm form) {
@@ -39,8 +50,7 @@ KernelSource generate(const KernelDescriptor& descriptor, const TileConfig& conf
   if (std::vector<std::string> rules = broken_rules(descriptor, config); !rules.empty())
     throw InvalidRequest(std::move(rules));
 
-  const KernelText text =
-      descriptor.pass == Pass::kMaskPlan ? mask_plan_text(descriptor) : forward_text(descriptor, config);
+  const KernelText text = text_of(descriptor, config);
   KernelSource source;
   source.entry = text.entries.front();
   source.entries = text.entries;

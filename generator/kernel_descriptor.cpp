@@ -13,7 +13,8 @@ namespace {
 template <class Value, std::size_t kCount>
 using Names = std::array<std::pair<Value, std::string_view>, kCount>;
 
-constexpr Names<Pass, 2> kPasses{{{Pass::kForward, "forward"}, {Pass::kMaskPlan, "mask-plan"}}};
+constexpr Names<Pass, 3> kPasses{
+    {{Pass::kForward, "forward"}, {Pass::kMaskPlan, "mask-plan"}, {Pass::kMaskBuild, "mask-build"}}};
 constexpr Names<DataType, 2> kDataTypes{{{DataType::kFloat16, "fp16"}, {DataType::kBfloat16, "bf16"}}};
 constexpr Names<MaskForm, 7> kMaskForms{{{MaskForm::kNone, "none"},
                                          {MaskForm::kCausal, "causal"},
@@ -56,7 +57,30 @@ void check_head_dim(std::vector<std::string>& rules, std::string_view field, int
   rules.push_back(std::move(rule));
 }
 
+void check_nothing_of_attention(std::vector<std::string>& rules, const KernelDescriptor& descriptor,
+                                std::string_view what, std::string_view maker) {
+  if (descriptor.head_dim_qk == 0 && descriptor.head_dim_v == 0 && descriptor.dtype == DataType::kBfloat16) return;
+  rules.push_back(fmt::format(
+      "head_dim_qk = {}, head_dim_v = {}, dtype = {}: a mask {} knows none of them; leave the head dims at 0 "
+      "and the dtype at bf16, as KernelDescriptor::{}() does",
+      descriptor.head_dim_qk, descriptor.head_dim_v, to_string(descriptor.dtype), what, maker));
+}
+
+void check_build_form(std::vector<std::string>& rules, const KernelDescriptor& descriptor) {
+  if (descriptor.mask_form != MaskForm::kC1 && descriptor.mask_form != MaskForm::kF2)
+    rules.push_back(fmt::format("mask_form = {}: masks of forms c1 and f2 are built on the device; the host builds all",
+                                to_string(descriptor.mask_form)));
+  if (descriptor.mask_form == MaskForm::kC1 && descriptor.causal_alignment == CausalAlignment::kTopLeft)
+    rules.push_back(
+        "causal_alignment = top-left: the queries of a mask that is built are the last positions of the keys; "
+        "use bottom-right, the default");
+}
+
 }  // namespace
+
+bool is_attention(Pass pass) {
+  return pass != Pass::kMaskPlan && pass != Pass::kMaskBuild;
+}
 
 int vectors_per_column(MaskForm form) {
   switch (form) {
@@ -89,14 +113,13 @@ std::vector<std::string> broken_rules(const KernelDescriptor& descriptor) {
   check_known(rules, "pass", kPasses, descriptor.pass);
   check_known(rules, "dtype", kDataTypes, descriptor.dtype);
   if (descriptor.pass == Pass::kMaskPlan) {
-    if (descriptor.head_dim_qk != 0 || descriptor.head_dim_v != 0 || descriptor.dtype != DataType::kBfloat16)
-      rules.push_back(fmt::format(
-          "head_dim_qk = {}, head_dim_v = {}, dtype = {}: a mask plan knows none of them; leave the head dims at 0 and "
-          "the dtype at bf16, as KernelDescriptor::mask_plan() does",
-          descriptor.head_dim_qk, descriptor.head_dim_v, to_string(descriptor.dtype)));
+    check_nothing_of_attention(rules, descriptor, "plan", "mask_plan");
     if (vectors_per_column(descriptor.mask_form) == 0)
       rules.push_back(fmt::format("mask_form = {}: closed forms need no plan; c1, c2, f2 and f4 have one",
                                   to_string(descriptor.mask_form)));
+  } else if (descriptor.pass == Pass::kMaskBuild) {
+    check_nothing_of_attention(rules, descriptor, "build", "mask_build");
+    check_build_form(rules, descriptor);
   } else {
     check_head_dim(rules, "head_dim_qk", descriptor.head_dim_qk);
     check_head_dim(rules, "head_dim_v", descriptor.head_dim_v);
@@ -131,7 +154,7 @@ std::string to_string(Target target) {
 
 std::string to_string(const KernelDescriptor& descriptor) {
   std::string text(to_string(descriptor.pass));
-  if (descriptor.pass != Pass::kMaskPlan) {
+  if (is_attention(descriptor.pass)) {
     text += fmt::format(" {} d{}", to_string(descriptor.dtype), descriptor.head_dim_qk);
     if (descriptor.head_dim_v != descriptor.head_dim_qk) text += fmt::format("/{}", descriptor.head_dim_v);
   }

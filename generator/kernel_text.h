@@ -23,6 +23,9 @@ struct KernelText {
 KernelText forward_text(const KernelDescriptor& descriptor, const TileConfig& config);
 /// Of a legal descriptor whose pass is kMaskPlan; tiles are arguments of its launches.
 KernelText mask_plan_text(const KernelDescriptor& descriptor);
+/// Of a legal descriptor whose pass is kMaskBuild. Entries: write_window, write_from_sums, summarise, carry,
+/// write_from_ids.
+KernelText mask_build_text(const KernelDescriptor& descriptor);
 
 /// The template with the ColumnMask of a form.
 std::string_view column_mask_template(MaskForm form);

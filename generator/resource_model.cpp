@@ -23,6 +23,8 @@ int estimate_registers(const KernelDescriptor& descriptor, const TileConfig& con
 }  // namespace
 
 CtaNeeds needs_of(const KernelDescriptor& descriptor, const TileConfig& config, const TargetLimits& limits) {
+  // 512 threads, a chunk's boundaries and where the documents at its ends begin and end.
+  if (descriptor.pass == Pass::kMaskBuild) return {.warps = 16, .registers_per_thread = 32, .shared_bytes = 144};
   // 256 threads, and the static shared memory of the larger of its two kernels, rounded up.
   if (descriptor.pass == Pass::kMaskPlan) return {.warps = 8, .registers_per_thread = 64, .shared_bytes = 9216};
   return {.warps = config.warps,

@@ -95,7 +95,7 @@ std::string why_chosen(const Candidates& candidates, int chosen_ctas) {
 }  // namespace
 
 TileConfig default_tile_config(const KernelDescriptor& descriptor, const TargetLimits& limits) {
-  if (descriptor.pass == Pass::kMaskPlan) return {};
+  if (!is_attention(descriptor.pass)) return {};
   const Candidates candidates = candidates_for(descriptor);
   if (const TileConfig* chosen = pick(candidates, descriptor, limits)) return *chosen;
   refuse(candidates, descriptor, limits);
@@ -103,6 +103,7 @@ TileConfig default_tile_config(const KernelDescriptor& descriptor, const TargetL
 
 TileChoice choose_default_tile(const KernelDescriptor& descriptor, const TargetLimits& limits) {
   if (descriptor.pass == Pass::kMaskPlan) return {{}, "the tiles of a mask plan are arguments of its launches", {}};
+  if (descriptor.pass == Pass::kMaskBuild) return {{}, "a mask is built without tiles", {}};
   const Candidates candidates = candidates_for(descriptor);
   const TileConfig* picked = pick(candidates, descriptor, limits);
   if (picked == nullptr) refuse(candidates, descriptor, limits);

@@ -11,12 +11,12 @@ namespace flashmask {
 std::vector<std::string> broken_rules(const KernelDescriptor& descriptor, const TileConfig& config) {
   std::vector<std::string> rules = broken_rules(descriptor);
   const bool legal_descriptor = rules.empty();
-  if (descriptor.pass == Pass::kMaskPlan) {
+  if (!is_attention(descriptor.pass)) {
     if (!(config == TileConfig{}))
-      rules.push_back(
-          fmt::format("{}: the tiles of a mask plan are arguments of its launches; leave the configuration "
-                      "at its default",
-                      to_string(config)));
+      rules.push_back(fmt::format("{}: {}; leave the configuration at its default", to_string(config),
+                                  descriptor.pass == Pass::kMaskPlan
+                                      ? "the tiles of a mask plan are arguments of its launches"
+                                      : "a mask is built without tiles"));
     return rules;
   }
   if (config.warps < 1 || config.warps > 8)

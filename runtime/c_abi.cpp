@@ -6,6 +6,7 @@
 #include <type_traits>
 #include <utility>
 
+#include "flashmask/device_masks.h"
 #include "flashmask/flashmask.h"
 #include "flashmask/runtime.h"
 #include "runtime/toolchain.h"
@@ -213,7 +214,7 @@ flashmask::Policy policy_of(const fm_policy* given) {
 flashmask::KernelDescriptor descriptor_of(const fm_runtime& runtime, const fm_descriptor* given) {
   const fm_descriptor c_descriptor = taken(given, default_descriptor(), "fm_descriptor");
   flashmask::KernelDescriptor descriptor;
-  descriptor.pass = enumerator<flashmask::Pass>(c_descriptor.pass, FM_PASS_MASK_PLAN, "pass");
+  descriptor.pass = enumerator<flashmask::Pass>(c_descriptor.pass, FM_PASS_MASK_BUILD, "pass");
   descriptor.dtype = enumerator<flashmask::DataType>(c_descriptor.dtype, FM_BFLOAT16, "dtype");
   descriptor.head_dim_qk = c_descriptor.head_dim_qk;
   descriptor.head_dim_v = c_descriptor.head_dim_v;
@@ -298,6 +299,37 @@ flashmask::MaskShape mask_of(const fm_mask_shape* given) {
           .seqlen_k = mask.seqlen_k,
           .window_left = mask.window_left,
           .window_right = mask.window_right};
+}
+
+/// The extents of a mask that is written on the device, whose shape says nothing that would not be so.
+flashmask::device_masks::Extents written_extents_of(const flashmask::MaskShape& mask) {
+  if (!(mask == flashmask::MaskShape{
+                    .form = mask.form, .batch = mask.batch, .seqlen_q = mask.seqlen_q, .seqlen_k = mask.seqlen_k}))
+    refuse(
+        fmt::format("the mask has num_heads = {}, {}, windows ({}, {}): one head, bottom-right and (-1, -1) is what "
+                    "is written",
+                    mask.num_heads, flashmask::to_string(mask.causal_alignment), mask.window_left, mask.window_right),
+        "Begin with fm_init_mask_shape().");
+  return {mask.batch, mask.seqlen_q, mask.seqlen_k};
+}
+
+void check_form(const flashmask::MaskShape& mask, flashmask::MaskForm needed) {
+  if (mask.form != needed)
+    refuse(fmt::format("the mask has form {}: this one is {}", flashmask::to_string(mask.form),
+                       flashmask::to_string(needed)));
+}
+
+/// Documents from lengths or ids, causal or not as the form says.
+template <typename Source>
+void write_documents(flashmask::Runtime& runtime, const flashmask::MaskShape& mask, const Source& source,
+                     const flashmask::device_masks::Output& output, void* stream) {
+  const flashmask::device_masks::Extents extents = written_extents_of(mask);
+  if (mask.form == flashmask::MaskForm::kC1) {
+    flashmask::device_masks::causal_documents(runtime, extents, source, output, stream);
+  } else {
+    check_form(mask, flashmask::MaskForm::kF2);
+    flashmask::device_masks::documents(runtime, extents, source, output, stream);
+  }
 }
 
 template <typename Pointer>
@@ -563,6 +595,53 @@ fm_status fm_plan_analyse(fm_runtime* runtime, const fm_mask_shape* mask, int ti
                          .partial_tiles = counts.partial,
                          .empty_tiles = counts.empty},
          "fm_plan_summary");
+  });
+}
+
+fm_status fm_mask_bytes(const fm_mask_shape* mask, size_t* bytes) {
+  return guarded([&] {
+    size_t& into = needed(bytes, "bytes");
+    const flashmask::MaskShape shape = mask_of(mask);
+    into = flashmask::device_masks::bytes_needed(shape.form, written_extents_of(shape));
+  });
+}
+
+fm_status fm_mask_documents(fm_runtime* runtime, const fm_mask_shape* mask, uint64_t cumulative_lengths, int documents,
+                            uint64_t startend_row_indices, size_t bytes, void* stream) {
+  return guarded([&] {
+    write_documents(*needed(runtime, "runtime").runtime, mask_of(mask),
+                    flashmask::device_masks::CumulativeLengths{cumulative_lengths, documents},
+                    {startend_row_indices, bytes}, stream);
+  });
+}
+
+fm_status fm_mask_documents_by_ids(fm_runtime* runtime, const fm_mask_shape* mask, uint64_t document_ids,
+                                   uint64_t startend_row_indices, size_t bytes, void* stream) {
+  return guarded([&] {
+    write_documents(*needed(runtime, "runtime").runtime, mask_of(mask),
+                    flashmask::device_masks::DocumentIds{document_ids}, {startend_row_indices, bytes}, stream);
+  });
+}
+
+fm_status fm_mask_sliding_window(fm_runtime* runtime, const fm_mask_shape* mask, int window,
+                                 uint64_t startend_row_indices, size_t bytes, void* stream) {
+  return guarded([&] {
+    const flashmask::MaskShape shape = mask_of(mask);
+    check_form(shape, flashmask::MaskForm::kC1);
+    flashmask::device_masks::sliding_window(*needed(runtime, "runtime").runtime, written_extents_of(shape), window,
+                                            {startend_row_indices, bytes}, stream);
+  });
+}
+
+fm_status fm_mask_window_as_intervals(fm_runtime* runtime, const fm_mask_shape* mask, int left, int right,
+                                      int causal_alignment, uint64_t startend_row_indices, size_t bytes, void* stream) {
+  return guarded([&] {
+    const flashmask::MaskShape shape = mask_of(mask);
+    check_form(shape, flashmask::MaskForm::kF2);
+    flashmask::device_masks::window_as_intervals(
+        *needed(runtime, "runtime").runtime, written_extents_of(shape), left, right,
+        enumerator<flashmask::CausalAlignment>(causal_alignment, FM_TOP_LEFT, "causal_alignment"),
+        {startend_row_indices, bytes}, stream);
   });
 }
 

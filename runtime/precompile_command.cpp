@@ -5,9 +5,10 @@
 namespace flashmask {
 
 std::string precompile_command(const KernelDescriptor& descriptor, const TileConfig& config) {
-  if (descriptor.pass == Pass::kMaskPlan)
+  if (!is_attention(descriptor.pass))
     return fmt::format(
-        "flashmask compile --pass mask-plan --form {}{} --target {}", to_string(descriptor.mask_form),
+        "flashmask compile --pass {} --form {}{} --target {}", to_string(descriptor.pass),
+        to_string(descriptor.mask_form),
         descriptor.causal_alignment == CausalAlignment::kBottomRight ? "" : " --causal-alignment top-left",
         to_string(descriptor.target));
   std::string head_dim = std::to_string(descriptor.head_dim_qk);

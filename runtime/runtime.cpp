@@ -10,6 +10,7 @@
 #include "cache/single_flight.h"
 #include "generator/generate.h"
 #include "runtime/compile/compiler.h"
+#include "runtime/device_mask/build_kernels.h"
 #include "runtime/explanation.h"
 #include "runtime/forward_kernel.h"
 #include "runtime/kernel_table.h"
@@ -87,8 +88,10 @@ struct Runtime::State {
   cache::SingleFlight<std::shared_ptr<const StoredKernel>> images;
   cache::SingleFlight<std::shared_ptr<const Kernel>> kernels;
   cache::SingleFlight<std::shared_ptr<const PlanKernels>> plans;
-  std::mutex plan_mutex;
+  cache::SingleFlight<std::shared_ptr<const BuildKernels>> builds;
+  std::mutex mask_mutex;  // of the two maps
   std::map<std::pair<MaskForm, CausalAlignment>, std::shared_ptr<const PlanKernels>> plan_kernels;
+  std::map<MaskForm, std::shared_ptr<const BuildKernels>> build_kernels;
 
   // A hot request touches hot_hits alone: what was requested and served from memory is summed up on demand.
   std::atomic<std::uint64_t> hot_hits{0};
@@ -196,10 +199,14 @@ struct Runtime::State {
   }
 
   std::shared_ptr<const Kernel> request_cold(const RequestKey& key, const RequestOptions& options) {
-    if (key.descriptor.pass == Pass::kMaskPlan)
+    if (!is_attention(key.descriptor.pass)) {
+      const bool is_plan = key.descriptor.pass == Pass::kMaskPlan;
       throw Error(ErrorCode::kInvalidArgument,
-                  fmt::format("\"{}\" is not launched by itself: a MaskPlan requests it", to_string(key.descriptor)),
-                  "Make a MaskPlan; Runtime::compile() puts its kernels into the cache.");
+                  fmt::format("\"{}\" is not launched by itself: {} it", to_string(key.descriptor),
+                              is_plan ? "a MaskPlan requests" : "the functions of device_masks.h request"),
+                  fmt::format("{}; Runtime::compile() puts its kernels into the cache.",
+                              is_plan ? "Make a MaskPlan" : "Call one of them"));
+    }
     std::shared_ptr<const Kernel> kernel =
         load_once(kernels, key.descriptor, options,
                   [&](const cache::Digest& digest, const generator::KernelSource& source, const StoredKernel& stored) {
@@ -228,7 +235,7 @@ std::shared_ptr<const PlanKernels> Runtime::plan_kernels(MaskForm form, CausalAl
   State& state = *state_;
   const std::pair key(form, alignment);
   {
-    std::lock_guard lock(state.plan_mutex);
+    std::lock_guard lock(state.mask_mutex);
     if (const auto found = state.plan_kernels.find(key); found != state.plan_kernels.end()) return found->second;
   }
   const Target target = state.device ? state.device->properties().target : Target{};
@@ -237,8 +244,24 @@ std::shared_ptr<const PlanKernels> Runtime::plan_kernels(MaskForm form, CausalAl
                       [&](const cache::Digest&, const generator::KernelSource& source, const StoredKernel& stored) {
                         return std::make_shared<const PlanKernels>(state.device, source, stored);
                       });
-  std::lock_guard lock(state.plan_mutex);
+  std::lock_guard lock(state.mask_mutex);
   return state.plan_kernels.emplace(key, std::move(kernels)).first->second;
+}
+
+std::shared_ptr<const BuildKernels> Runtime::build_kernels(MaskForm form) {
+  State& state = *state_;
+  {
+    std::lock_guard lock(state.mask_mutex);
+    if (const auto found = state.build_kernels.find(form); found != state.build_kernels.end()) return found->second;
+  }
+  const Target target = state.device ? state.device->properties().target : Target{};
+  auto kernels =
+      state.load_once(state.builds, KernelDescriptor::mask_build(form, target), {},
+                      [&](const cache::Digest&, const generator::KernelSource& source, const StoredKernel& stored) {
+                        return std::make_shared<const BuildKernels>(state.device, source, stored);
+                      });
+  std::lock_guard lock(state.mask_mutex);
+  return state.build_kernels.emplace(form, std::move(kernels)).first->second;
 }
 
 CompiledKernel Runtime::compile(const KernelDescriptor& descriptor, const RequestOptions& options) {

@@ -12,6 +12,7 @@ inline constexpr int kPaddedHeadDimQk = 128;  // to whole matrix operands of 16 
 inline constexpr int kPaddedHeadDimV = 128;
 inline constexpr bool kHasDiagonal = false;  // of plans alone
 inline constexpr bool kBottomRight = true;   // of plans alone
+inline constexpr int kVectors = 1;           // of mask builds alone
 inline constexpr int kTileQ = 128;
 inline constexpr int kTileK = 64;
 inline constexpr int kWarps = 4;

@@ -28,6 +28,16 @@ std::vector<int> lengths_from_cumulative(std::span<const int> cu_seqlens) {
   return lengths;
 }
 
+std::vector<int> lengths_from_ids(std::span<const int> document_ids) {
+  check_least("the number of document_ids", std::ssize(document_ids), 1);
+  std::vector<int> lengths;
+  for (std::size_t n = 0; n < document_ids.size(); ++n) {
+    if (n == 0 || document_ids[n] != document_ids[n - 1]) lengths.push_back(0);
+    ++lengths.back();
+  }
+  return lengths;
+}
+
 Mask full(SequenceLengths lengths) {
   return Mask({MaskForm::kNone, CausalAlignment::kBottomRight, 1, 1, lengths.q, lengths.k, -1, -1});
 }

@@ -90,7 +90,7 @@ TEST(Descriptor, AnUnknownTargetIsToldTheKnownOnes) {
 }
 
 TEST(Names, OfEveryValueAreReadBack) {
-  EXPECT_EQ(parse_pass(to_string(Pass::kForward)), Pass::kForward);
+  for (Pass pass : {Pass::kForward, Pass::kMaskPlan, Pass::kMaskBuild}) EXPECT_EQ(parse_pass(to_string(pass)), pass);
   for (DataType dtype : {DataType::kFloat16, DataType::kBfloat16}) {
     EXPECT_EQ(parse_data_type(to_string(dtype)), dtype);
   }
@@ -143,6 +143,23 @@ TEST(Names, OfADescriptorSayEverythingThatMatters) {
   EXPECT_THAT(to_string(descriptor), HasSubstr("d192/128"));
   descriptor.mask_form = MaskForm::kF4;
   EXPECT_THAT(to_string(descriptor), Not(HasSubstr("bottom-right")));
+}
+
+TEST(Names, OfAMasksKernelsSayNothingOfAttention) {
+  EXPECT_EQ(to_string(KernelDescriptor::mask_build(MaskForm::kF2, {80, false})), "mask-build f2 sm_80");
+  EXPECT_EQ(to_string(KernelDescriptor::mask_build(MaskForm::kC1, {90, true})), "mask-build c1 bottom-right sm_90a");
+}
+
+TEST(MaskBuilds, AreOfFormsC1AndF2AndKnowNothingOfAttention) {
+  for (MaskForm form : kForms)
+    EXPECT_EQ(broken_rules(KernelDescriptor::mask_build(form, {})).empty(),
+              form == MaskForm::kC1 || form == MaskForm::kF2)
+        << to_string(form);
+  KernelDescriptor descriptor = KernelDescriptor::mask_build(MaskForm::kC1, {});
+  descriptor.head_dim_v = 64;
+  descriptor.causal_alignment = CausalAlignment::kTopLeft;
+  EXPECT_THAT(broken_rules(descriptor),
+              ElementsAre(HasSubstr("head_dim_v = 64"), HasSubstr("last positions of the keys")));
 }
 
 TEST(MaskForms, AreNamedByCausalAndTheNumberOfVectors) {

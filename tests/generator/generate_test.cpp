@@ -109,6 +109,20 @@ TEST(Generate, EmitsOneExternCEntryOfTheNamePromised) {
   }
 }
 
+TEST(Generate, EmitsEveryKernelThatWritesAMaskInOneText) {
+  std::vector<std::string> texts;
+  for (MaskForm form : {MaskForm::kC1, MaskForm::kF2}) {
+    const KernelSource source = generate(KernelDescriptor::mask_build(form, {}), {});
+    EXPECT_THAT(source.entries, SizeIs(5));
+    EXPECT_EQ(occurrences(source.text, "__global__"), 5u);
+    for (const std::string& entry : source.entries) EXPECT_EQ(occurrences(source.text, entry + "("), 1u) << entry;
+    EXPECT_EQ(occurrences(source.text, "#include"), 0u);
+    EXPECT_THAT(source.text, HasSubstr("__launch_bounds__(" + std::to_string(source.threads)));
+    texts.push_back(source.text);
+  }
+  EXPECT_NE(texts[0], texts[1]);
+}
+
 TEST(Generate, SaysHowToLaunchWhatItEmits) {
   for (const KernelSource& source : variety()) {
     EXPECT_EQ(source.threads, 32 * source.config.warps);

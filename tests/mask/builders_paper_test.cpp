@@ -204,6 +204,8 @@ TEST(PaperMasks, RandomEvictionIsTheSameOnEveryMachine) {
 TEST(PaperMasks, CumulativeLengths) {
   EXPECT_THAT(masks::lengths_from_cumulative(std::vector{0, 3, 3, 7}), ElementsAre(3, 0, 4));
   EXPECT_THAT(masks::lengths_from_cumulative(std::vector{0}), ElementsAre());
+  EXPECT_THAT(masks::lengths_from_ids(std::vector{5, 5, 2, 5}), ElementsAre(2, 1, 1));
+  EXPECT_THAT(masks::lengths_from_ids(std::vector{-1}), ElementsAre(1));
 }
 
 }  // namespace

@@ -52,6 +52,7 @@ TEST(BuildersRefuse, CountsThatDoNotFit) {
   EXPECT_REFUSED(flamingo_cross_attention({8, 5}, {1, 2}, 2),
                  "a sequence of images * tokens_per_image has 4 elements: seqlen_k = 5 are needed");
   EXPECT_REFUSED(causal_by_position({}, {1}), "the number of query_positions = 0: 1 to 536870912 is needed");
+  EXPECT_REFUSED(lengths_from_ids(std::vector<int>()), "the number of document_ids = 0: at least 1 is needed");
   EXPECT_REFUSED(hash_sparse({}), "the number of bucket_ids = 0: 1 to 536870912 is needed");
   EXPECT_REFUSED(speculative_tree(4, {}), "the number of parents = 0: 1 to 536870912 is needed");
   EXPECT_REFUSED(image_windows(65536, 65536, 8, 8), "height * width = 4294967296: 1 to 536870912 is needed");

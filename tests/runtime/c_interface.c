@@ -169,3 +169,75 @@ int c_forward_on_the_emulator(const char* cache_directory) {
   fm_kernel_release(kernel);
   return 0;
 }
+
+/* Two documents of 2 and 3 tokens, from their lengths and from their ids, and two windows. */
+int c_masks_written_on_the_emulator(const char* cache_directory) {
+  enum { kTokens = 5 };
+  const int32_t sums[3] = {0, 2, 5}, ids[kTokens] = {7, 7, 1, 1, 1};
+  const int32_t ends[kTokens] = {2, 2, 5, 5, 5}, starts[kTokens] = {0, 0, 2, 2, 2};
+  int32_t values[2 * kTokens];
+  uint64_t device_sums = 0, device_ids = 0, indices = 0, plan = 0;
+  size_t bytes = 0, plan_bytes = 0;
+  int i;
+  fm_policy policy;
+  fm_device* device = NULL;
+  fm_runtime* runtime = NULL;
+  fm_mask_shape mask;
+  fm_plan_summary summary;
+
+  REQUIRE(fm_device_open_emulator("sm_80", 1, &device) == FM_OK);
+  fm_init_policy(&policy);
+  policy.cache_directory = cache_directory;
+  REQUIRE(fm_runtime_create(device, &policy, &runtime) == FM_OK);
+  REQUIRE(fm_device_alloc(device, sizeof sums, &device_sums) == FM_OK);
+  REQUIRE(fm_device_alloc(device, sizeof ids, &device_ids) == FM_OK);
+  REQUIRE(fm_device_copy_in(device, device_sums, sums, sizeof sums, NULL) == FM_OK);
+  REQUIRE(fm_device_copy_in(device, device_ids, ids, sizeof ids, NULL) == FM_OK);
+
+  fm_init_mask_shape(&mask);
+  mask.seqlen_q = kTokens;
+  mask.seqlen_k = kTokens;
+  REQUIRE(fm_mask_bytes(&mask, &bytes) == FM_INVALID_ARGUMENT); /* form none */
+  mask.form = FM_MASK_F2;
+  REQUIRE(fm_mask_bytes(&mask, &bytes) == FM_OK && bytes == sizeof values);
+  REQUIRE(fm_device_alloc(device, bytes, &indices) == FM_OK);
+  REQUIRE(fm_mask_documents(runtime, &mask, device_sums, 2, indices, bytes - 1, NULL) == FM_INVALID_ARGUMENT);
+  REQUIRE(strstr(fm_last_error(), "has 39 bytes") != NULL);
+  REQUIRE(fm_mask_documents(NULL, &mask, device_sums, 2, indices, bytes, NULL) == FM_INVALID_ARGUMENT);
+  REQUIRE(fm_mask_sliding_window(runtime, &mask, 2, indices, bytes, NULL) == FM_INVALID_ARGUMENT);
+  REQUIRE(strstr(fm_last_error(), "form f2: this one is c1") != NULL);
+  mask.num_heads = 2;
+  REQUIRE(fm_mask_documents(runtime, &mask, device_sums, 2, indices, bytes, NULL) == FM_INVALID_ARGUMENT);
+  REQUIRE(strstr(fm_last_error(), "num_heads = 2") != NULL);
+  mask.num_heads = 1;
+
+  REQUIRE(fm_mask_documents(runtime, &mask, device_sums, 2, indices, bytes, NULL) == FM_OK);
+  REQUIRE(fm_device_copy_out(device, values, indices, bytes, NULL) == FM_OK);
+  for (i = 0; i < kTokens; ++i) REQUIRE(values[2 * i] == ends[i] && values[2 * i + 1] == starts[i]);
+  REQUIRE(fm_plan_size(&mask, 16, 16, &plan_bytes) == FM_OK);
+  REQUIRE(fm_device_alloc(device, plan_bytes, &plan) == FM_OK);
+  REQUIRE(fm_plan_build(runtime, &mask, 16, 16, indices, plan, plan_bytes, NULL) == FM_OK);
+  summary.struct_size = sizeof summary;
+  REQUIRE(fm_plan_analyse(runtime, &mask, 16, 16, plan, plan_bytes, NULL, &summary) == FM_OK);
+  REQUIRE(summary.partial_tiles == 1 && summary.full_tiles == 0 && summary.empty_tiles == 0);
+
+  REQUIRE(fm_mask_window_as_intervals(runtime, &mask, 1, 0, 9, indices, bytes, NULL) == FM_INVALID_ARGUMENT);
+  REQUIRE(fm_mask_window_as_intervals(runtime, &mask, 1, 0, FM_BOTTOM_RIGHT, indices, bytes, NULL) == FM_OK);
+  REQUIRE(fm_device_copy_out(device, values, indices, bytes, NULL) == FM_OK);
+  for (i = 0; i < kTokens; ++i) REQUIRE(values[2 * i] == (i + 2 < kTokens ? i + 2 : kTokens) && values[2 * i + 1] == i);
+
+  mask.form = FM_MASK_C1;
+  REQUIRE(fm_mask_bytes(&mask, &bytes) == FM_OK && bytes == sizeof values / 2);
+  REQUIRE(fm_mask_documents_by_ids(runtime, &mask, device_ids, indices, bytes, NULL) == FM_OK);
+  REQUIRE(fm_device_copy_out(device, values, indices, bytes, NULL) == FM_OK);
+  for (i = 0; i < kTokens; ++i) REQUIRE(values[i] == ends[i]);
+  REQUIRE(fm_mask_sliding_window(runtime, &mask, 3, indices, bytes, NULL) == FM_OK);
+  REQUIRE(fm_device_copy_out(device, values, indices, bytes, NULL) == FM_OK);
+  for (i = 0; i < kTokens; ++i) REQUIRE(values[i] == (i + 3 < kTokens ? i + 3 : kTokens));
+
+  mask.form = FM_MASK_F4;
+  REQUIRE(fm_mask_documents_by_ids(runtime, &mask, device_ids, indices, bytes, NULL) == FM_INVALID_ARGUMENT);
+  fm_runtime_release(runtime);
+  fm_device_release(device);
+  return 0;
+}

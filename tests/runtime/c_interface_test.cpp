@@ -27,6 +27,11 @@ TEST(CInterface, RunsAForwardOnTheEmulator) {
   EXPECT_EQ(c_forward_on_the_emulator(directory.path().c_str()), 0);
 }
 
+TEST(CInterface, WritesMasksAndTheirPlanOnTheEmulator) {
+  const TemporaryDirectory directory;
+  EXPECT_EQ(c_masks_written_on_the_emulator(directory.path().c_str()), 0);
+}
+
 TEST(CInterface, TheLastErrorBelongsToItsThread) {
   EXPECT_EQ(fm_device_alloc(nullptr, 1, nullptr), FM_INVALID_ARGUMENT);
   EXPECT_THAT(fm_last_error(), HasSubstr("address is null"));

@@ -9,6 +9,7 @@
 #include <thread>
 
 #include "allocation_counter.h"
+#include "flashmask/device_masks.h"
 #include "recording_device.h"
 #include "temporary_directory.h"
 
@@ -343,6 +344,28 @@ TEST_F(RuntimeTest, ALaunchAndAHotRequestAllocateNothing) {
   kernel->launch(launch);
   runtime.request(small_kernel());
   EXPECT_EQ(testing::allocations_of_this_thread(), before);
+}
+
+TEST_F(RuntimeTest, AMaskIsWrittenByOneLaunchOrThreeThatAllocateNothing) {
+  Runtime runtime(device_, policy(cache_));
+  device_masks::load(runtime, MaskForm::kC1);
+  const RuntimeCounters loaded = runtime.counters();
+  int marker = 0;
+  const device_masks::Extents extents{.batch = 3, .seqlen_q = 5000, .seqlen_k = 5000};
+  const device_masks::Output output{0x100000, device_masks::bytes_needed(MaskForm::kC1, extents)};
+  const std::uint64_t before = testing::allocations_of_this_thread();
+  device_masks::causal_documents(runtime, extents, device_masks::CumulativeLengths{0x1000, 7}, output, &marker);
+  EXPECT_EQ(device_->launches, 1);
+  EXPECT_EQ(device_->geometry.grid[0], 5u);  // chunks of 1024 keys
+  EXPECT_EQ(device_->geometry.grid[1], 3u);
+  EXPECT_EQ(device_->stream, &marker);
+  device_masks::sliding_window(runtime, extents, 100, output, &marker);
+  EXPECT_EQ(device_->launches, 2);
+  device_masks::causal_documents(runtime, extents, device_masks::DocumentIds{0x1000}, output, &marker);
+  EXPECT_EQ(device_->launches, 5);
+  EXPECT_EQ(testing::allocations_of_this_thread(), before);
+  EXPECT_EQ(runtime.counters().requests, loaded.requests);
+  EXPECT_EQ(runtime.counters().compiles, 1u);
 }
 
 }  // namespace

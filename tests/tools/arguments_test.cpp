@@ -107,6 +107,18 @@ TEST(Arguments, CompileMakesADescriptor) {
   EXPECT_TRUE(compile.json);
 }
 
+TEST(Arguments, TheKernelsOfMasksHaveNeitherDtypeNorHeadDimsNorTiles) {
+  const Words plan = {"compile", "--pass", "mask-plan", "--form", "c2", "--target", "sm_80"};
+  const Words build = {"compile", "--pass", "mask-build", "--form", "f2", "--target", "sm_90"};
+  EXPECT_EQ(std::get<CompileArguments>(parse_arguments(plan)).descriptor,
+            KernelDescriptor::mask_plan(MaskForm::kC2, CausalAlignment::kBottomRight, {80, false}));
+  EXPECT_EQ(std::get<CompileArguments>(parse_arguments(build)).descriptor,
+            KernelDescriptor::mask_build(MaskForm::kF2, {90, false}));
+  EXPECT_THAT(usage_error(plan + Words{"--dtype", "bf16"}), HasSubstr("--dtype: a mask-plan has none"));
+  EXPECT_THAT(usage_error(build + Words{"--head-dim", "64"}), HasSubstr("--head-dim: a mask-build has none"));
+  EXPECT_THAT(usage_error(build + Words{"--tile", "64,64"}), HasSubstr("--tile: a mask-build has none"));
+}
+
 TEST(Arguments, ExplainTakesWhatCompileTakes) {
   Words words = kCompile + Words{"c1", "--causal-alignment", "top-left", "--tile", "64,32", "--json"};
   const auto compile = std::get<CompileArguments>(parse_arguments(words));

@@ -43,6 +43,22 @@ TEST(CommandCompile, CompilesOnceAndFindsItTheSecondTime) {
   EXPECT_GT(compiled.at("compile_seconds"), 0);
 }
 
+TEST(CommandCompile, PutsTheKernelsThatWriteMasksIntoTheCache) {
+  const TemporaryDirectory directory;
+  const Words words = {"compile", "--pass", "mask-build", "--form", "f2", "--target", "sm_80", "--json"};
+  const Outcome first = run_command_line(directory, words), second = run_command_line(directory, words);
+  ASSERT_EQ(first.exit_code, 0) << first.err;
+  EXPECT_EQ(json::parse(first.out).at("compiled"), true);
+  EXPECT_EQ(json::parse(second.out).at("origin"), "disk");
+  Words others = words;
+  for (const char* command : {"inspect", "explain"}) {
+    others[0] = command;
+    const Outcome told = run_command_line(directory, others);
+    ASSERT_EQ(told.exit_code, 0) << command << ": " << told.err;
+    EXPECT_EQ(json::parse(told.out).at("digest"), json::parse(first.out).at("digest")) << command;
+  }
+}
+
 TEST(CommandCompile, TellsAPersonTheSame) {
   const TemporaryDirectory directory;
   const Outcome first = run_command_line(directory, selection("compile"));

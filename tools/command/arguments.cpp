@@ -86,7 +86,8 @@ void add_run(CLI::App& app, RunTexts& texts, RunArguments& run) {
 }
 
 void add_selection(CLI::App& app, SelectionTexts& texts) {
-  app.add_option("--pass", texts.pass, "forward (default) or mask-plan, which has no dtype, head dims and tile")
+  app.add_option("--pass", texts.pass,
+                 "forward (default), mask-plan or mask-build; the two of masks have no dtype, head dims and tile")
       ->type_name("P");
   app.add_option("--dtype", texts.dtype, "fp16 or bf16")->type_name("T");
   app.add_option("--head-dim", texts.head_dim, "D or D,Dv: of queries and keys, and of values")->type_name("D[,Dv]");
@@ -112,18 +113,19 @@ void finish_run(const RunTexts& texts, RunArguments& run) {
 KernelDescriptor descriptor_of(const SelectionTexts& texts) {
   KernelDescriptor descriptor;
   descriptor.pass = require_pass(texts.pass);
-  const bool is_plan = descriptor.pass == Pass::kMaskPlan;
+  const bool is_mask = !is_attention(descriptor.pass);
   const auto check_given = [&](bool given, const char* option) {
-    if (is_plan && given)
-      throw Error(ErrorCode::kInvalidArgument, fmt::format("{}: a mask plan has none", option),
+    if (is_mask && given)
+      throw Error(ErrorCode::kInvalidArgument, fmt::format("{}: a {} has none", option, to_string(descriptor.pass)),
                   fmt::format("leave {} out", option));
-    if (!is_plan && !given) throw Error(ErrorCode::kInvalidArgument, fmt::format("{} is required", option));
+    if (!is_mask && !given) throw Error(ErrorCode::kInvalidArgument, fmt::format("{} is required", option));
   };
   check_given(texts.dtype.has_value(), "--dtype");
   check_given(texts.head_dim.has_value(), "--head-dim");
-  if (is_plan) {
+  if (is_mask) {
     if (texts.tile) check_given(true, "--tile");
-    descriptor = KernelDescriptor::mask_plan({}, {}, {});
+    descriptor.dtype = DataType::kBfloat16;  // which a mask does not know
+    descriptor.head_dim_qk = descriptor.head_dim_v = 0;
   } else {
     descriptor.dtype = require_data_type(*texts.dtype);
     parse_head_dims(*texts.head_dim, descriptor);

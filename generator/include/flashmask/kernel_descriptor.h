@@ -12,8 +12,13 @@ namespace flashmask {
 /// What a kernel computes. Backward is a pass of its own.
 enum class Pass {
   kForward,
-  kMaskPlan,  ///< the tiles of a mask, for the other passes; MaskPlan requests it
+  kMaskPlan,   ///< the tiles of a mask, for the other passes; MaskPlan requests it
+  kMaskBuild,  ///< the vectors of a mask, written on the device; device_masks requests it
 };
+
+/// Whether the pass computes attention, so that an element type, head dims and tiles have a meaning for it. Those of
+/// the masks have none.
+FLASHMASK_API bool is_attention(Pass pass);
 
 /// Element type of Q, K, V and the output. Accumulation, softmax and LSE are fp32.
 enum class DataType { kFloat16, kBfloat16 };
@@ -58,6 +63,11 @@ struct KernelDescriptor {
   /// are arguments of their launches.
   static KernelDescriptor mask_plan(MaskForm form, CausalAlignment alignment, Target target) {
     return {Pass::kMaskPlan, DataType::kBfloat16, 0, 0, form, alignment, target};
+  }
+  /// The kernels that write masks of this form, C1 or F2, from cumulative lengths, document ids or a window. They know
+  /// neither element type nor head dims (0).
+  static KernelDescriptor mask_build(MaskForm form, Target target) {
+    return {Pass::kMaskBuild, DataType::kBfloat16, 0, 0, form, CausalAlignment::kBottomRight, target};
   }
 };
 

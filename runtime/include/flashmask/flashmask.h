@@ -41,7 +41,8 @@ typedef enum fm_status {
 
 typedef enum fm_pass {
   FM_PASS_FORWARD = 0,
-  FM_PASS_MASK_PLAN = 1 /* for fm_runtime_compile() alone: head dims 0, dtype bf16; see fm_plan_build() */
+  FM_PASS_MASK_PLAN = 1, /* for fm_runtime_compile() alone: head dims 0, dtype bf16; see fm_plan_build() */
+  FM_PASS_MASK_BUILD = 2 /* the same, see fm_mask_documents() */
 } fm_pass;
 typedef enum fm_dtype { FM_FLOAT16 = 0, FM_BFLOAT16 = 1 } fm_dtype;
 typedef enum fm_mask_form {
@@ -272,6 +273,32 @@ FM_API fm_status fm_plan_build(fm_runtime* runtime, const fm_mask_shape* mask, i
 /* Waits for the stream and counts the tiles of a plan. */
 FM_API fm_status fm_plan_analyse(fm_runtime* runtime, const fm_mask_shape* mask, int tile_q, int tile_k, uint64_t plan,
                                  size_t bytes, void* stream, fm_plan_summary* summary);
+
+/* ---- Masks written on the device ----------------------------------------------------------------------------------
+ * From lengths or ids that lie there; device_masks.h says what each mask is. `mask` is the shape of the result, for
+ * fm_plan_build() too: form c1 or f2, bottom right, num_heads 1, no windows. Its int32 [batch, 1, seqlen_k, vectors] go
+ * to `startend_row_indices`, the caller's memory of `bytes` bytes. All of these enqueue and return; the first call for
+ * a form loads its kernels, and compiles them if the cache has none, later ones allocate nothing and may be captured.
+ */
+
+/* Bytes of startend_row_indices. */
+FM_API fm_status fm_mask_bytes(const fm_mask_shape* mask, size_t* bytes);
+/* Packed documents from their cumulative lengths, int32 [batch, documents + 1] in device memory: sums in
+ * 1 .. seqlen_k - 1 are boundaries, in any order, other values are none. Form c1: rows see keys up to themselves; f2:
+ * in both directions. */
+FM_API fm_status fm_mask_documents(fm_runtime* runtime, const fm_mask_shape* mask, uint64_t cumulative_lengths,
+                                   int documents, uint64_t startend_row_indices, size_t bytes, void* stream);
+/* The same from document ids, int32 [batch, seqlen_k] in device memory: a document is a longest run of equal ones. */
+FM_API fm_status fm_mask_documents_by_ids(fm_runtime* runtime, const fm_mask_shape* mask, uint64_t document_ids,
+                                          uint64_t startend_row_indices, size_t bytes, void* stream);
+/* Form c1: a row sees the last `window` keys up to itself. */
+FM_API fm_status fm_mask_sliding_window(fm_runtime* runtime, const fm_mask_shape* mask, int window,
+                                        uint64_t startend_row_indices, size_t bytes, void* stream);
+/* Form f2: a row sees `left` keys before and `right` keys behind its own, -1: all; `causal_alignment` (an
+ * fm_causal_alignment) says which is its own where the lengths differ. */
+FM_API fm_status fm_mask_window_as_intervals(fm_runtime* runtime, const fm_mask_shape* mask, int left, int right,
+                                             int causal_alignment, uint64_t startend_row_indices, size_t bytes,
+                                             void* stream);
 
 #ifdef __cplusplus
 }

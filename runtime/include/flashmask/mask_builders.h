@@ -46,6 +46,10 @@ struct PermutedMask {
 /// 0 or that descend.
 FLASHMASK_API std::vector<int> lengths_from_cumulative(std::span<const int> cu_seqlens);
 
+/// The lengths of packed sequences from the id of each token, {5, 5, 2, 5} -> {2, 1, 1}: a sequence is a longest run of
+/// equal neighbours. Refuses no ids.
+FLASHMASK_API std::vector<int> lengths_from_ids(std::span<const int> document_ids);
+
 // ---- Masks of the paper -------------------------------------------------------------------------------------------
 
 /// Every row sees every key; any lengths. Form none.

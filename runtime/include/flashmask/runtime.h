@@ -162,6 +162,7 @@ struct FLASHMASK_API Policy {
   static Policy from_environment();
 };
 
+class BuildKernels;
 class PlanKernels;
 
 /// Turns descriptors into kernels: in memory, else from the cache on disk, else compiled and stored. Thread-safe; one
@@ -192,7 +193,9 @@ class FLASHMASK_API Runtime {
 
  private:
   friend class MaskPlan;
+  friend class BuildKernels;
   std::shared_ptr<const PlanKernels> plan_kernels(MaskForm form, CausalAlignment alignment);
+  std::shared_ptr<const BuildKernels> build_kernels(MaskForm form);
 
   struct State;
   std::unique_ptr<State> state_;
