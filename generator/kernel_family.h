@@ -9,7 +9,7 @@ namespace flashmask::generator {
 
 /// Kernels that share a template: the instructions that they multiply with, and where they run.
 struct KernelFamily {
-  std::string_view name;     ///< "mma.sync"
+  std::string_view name;     ///< "mma.sync"; "masks": those that multiply nothing
   std::string_view targets;  ///< "sm_80 and up"
   std::string note;          ///< what a descriptor's target leads one to expect and does not get yet; may be empty
 };

@@ -39,6 +39,7 @@ ResourceEstimate estimate_resources(const KernelDescriptor& descriptor, const Ti
   return {.registers_per_thread = needs.registers_per_thread,
           .shared_bytes = needs.shared_bytes,
           .ctas_per_sm = ctas_per_sm(occupancy),
+          .warps_per_cta = needs.warps,
           .occupancy = occupancy};
 }
 

@@ -21,6 +21,11 @@ TEST(KernelFamily, OneServesEveryTarget) {
   }
 }
 
+TEST(KernelFamily, OfMasksMultipliesNothing) {
+  EXPECT_EQ(family_of(KernelDescriptor::mask_plan(MaskForm::kC1, CausalAlignment::kBottomRight, {})).name, "masks");
+  EXPECT_EQ(family_of(KernelDescriptor::mask_build(MaskForm::kC1, {})).name, "masks");
+}
+
 TEST(KernelFamily, AnArchSpecificTargetIsToldThatItHasNoneOfItsOwnYet) {
   KernelDescriptor descriptor;
   descriptor.target = {90, true};

@@ -46,7 +46,7 @@ TEST(CommandExplain, NeedsNoCompilerAndLeavesNoTrace) {
 TEST(CommandExplain, ListsEveryCandidateWithWhatIsAgainstIt) {
   const TemporaryDirectory directory;
   const Outcome text = run_command_line(directory, selection("explain", "256", "sm_86"));
-  EXPECT_THAT(text.out, HasSubstr("128x64 w8 s2  refused: 131088 bytes of shared memory are needed, sm_86 allows "
+  EXPECT_THAT(text.out, HasSubstr("128x64 w8 s2  refused: 131648 bytes of shared memory are needed, sm_86 allows "
                                   "101376 per CTA\n"));
   const json told = json::parse(run_command_line(directory, selection("explain", "256", "sm_86", {"--json"})).out);
   EXPECT_EQ(told.at("schema"), 1);

@@ -57,6 +57,9 @@ TEST(CommandCompile, PutsTheKernelsThatWriteMasksIntoTheCache) {
     ASSERT_EQ(told.exit_code, 0) << command << ": " << told.err;
     EXPECT_EQ(json::parse(told.out).at("digest"), json::parse(first.out).at("digest")) << command;
   }
+  const Words shown = {"inspect", "--pass", "mask-build", "--form", "f2", "--target", "sm_80"};
+  EXPECT_THAT(run_command_line(directory, shown).out,
+              AllOf(HasSubstr("mask-build f2 sm_80"), HasSubstr("512 threads"), HasSubstr("64 warps")));
 }
 
 TEST(CommandCompile, TellsAPersonTheSame) {

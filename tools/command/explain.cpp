@@ -28,12 +28,12 @@ std::string limits_text(const TargetLimits& limits) {
       limits.reserved_shared_bytes_per_cta, limits.registers_per_sm, limits.warps_per_sm, limits.ctas_per_sm);
 }
 
-std::string occupancy_text(const ResourceEstimate& estimate, int warps) {
+std::string occupancy_text(const ResourceEstimate& estimate) {
   const Occupancy& by = estimate.occupancy;
   return fmt::format(
       "{} {} and {} warps per SM, limited by {}\n"
       "            by shared memory {}, by registers {}, by warps {}, by CTAs {}\n",
-      estimate.ctas_per_sm, estimate.ctas_per_sm == 1 ? "CTA" : "CTAs", estimate.ctas_per_sm * warps,
+      estimate.ctas_per_sm, estimate.ctas_per_sm == 1 ? "CTA" : "CTAs", estimate.ctas_per_sm * estimate.warps_per_cta,
       to_string(limit_of(by)), by.by_shared_memory, by.by_registers, by.by_warps, by.by_ctas);
 }
 
@@ -73,7 +73,7 @@ std::string report_text(const Explanation& told) {
   text += fmt::format("tiles       {}: {}\n", to_string(told.config), told.config_reason);
   text += fmt::format("needs       {} registers per thread, {} bytes of shared memory, by the model\n",
                       told.resources.registers_per_thread, told.resources.shared_bytes);
-  text += fmt::format("occupancy   {}", occupancy_text(told.resources, told.config.warps));
+  text += fmt::format("occupancy   {}", occupancy_text(told.resources));
   text += candidates_text(told);
   text += fmt::format("entry       {}\ndigest      {}\n", told.entry, told.digest);
   text += fmt::format("cache       {}\n", told.cache_directory.empty() ? "none" : told.cache_directory);
@@ -91,14 +91,14 @@ std::string report_json(const Explanation& told) {
       {"limits", json_of(told.limits)},
       {"config", json_of(told.config)},
       {"reason", told.config_reason},
-      {"estimate", json_of(told.resources, told.config.warps)}};
+      {"estimate", json_of(told.resources)}};
   json["default_config"] = json_of(told.default_tile.config);
   json["candidates"] = nlohmann::ordered_json::array();
   for (const TileCandidate& candidate : told.default_tile.candidates) {
     json["candidates"].push_back({{"config", json_of(candidate.config)},
                                   {"verdict", json_name(to_string(candidate.verdict))},
                                   {"reasons", candidate.reasons},
-                                  {"estimate", json_of(candidate.resources, candidate.config.warps)}});
+                                  {"estimate", json_of(candidate.resources)}});
   }
   json["entry"] = told.entry;
   json["digest"] = told.digest;

@@ -18,7 +18,7 @@ std::string resources_text(const CompiledKernel& kernel, const ResourceEstimate&
   const KernelResources& resources = kernel.resources;
   std::string text =
       fmt::format("kernel         {}, tiles {}\n", to_string(kernel.descriptor), to_string(kernel.config));
-  text += fmt::format("entry          {}, {} threads\n", kernel.entry, kernel.config.warps * kThreadsPerWarp);
+  text += fmt::format("entry          {}, {} threads\n", kernel.entry, estimate.warps_per_cta * kThreadsPerWarp);
   text += fmt::format("registers      {} per thread (the model says {})\n", resources.registers,
                       estimate.registers_per_thread);
   text += fmt::format("spills         {} bytes stored, {} bytes loaded; stack {} bytes\n", resources.spill_store_bytes,
@@ -26,14 +26,14 @@ std::string resources_text(const CompiledKernel& kernel, const ResourceEstimate&
   text += fmt::format("shared memory  {} bytes dynamic, {} static\n", resources.dynamic_shared_bytes,
                       resources.static_shared_bytes);
   text += fmt::format("occupancy      {} CTAs, {} warps per multiprocessor, by the model\n", estimate.ctas_per_sm,
-                      estimate.ctas_per_sm * kernel.config.warps);
+                      estimate.ctas_per_sm * estimate.warps_per_cta);
   return text + fmt::format("toolchain      {}, {:.3f} s\ndigest         {}\n", kernel.toolchain,
                             kernel.compile_seconds, kernel.digest);
 }
 
 nlohmann::ordered_json resources_json(const CompiledKernel& kernel, const ResourceEstimate& estimate) {
   nlohmann::ordered_json json = json_of(kernel.resources);
-  json["estimate"] = json_of(estimate, kernel.config.warps);
+  json["estimate"] = json_of(estimate);
   return json;
 }
 

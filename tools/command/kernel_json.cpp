@@ -30,12 +30,12 @@ nlohmann::ordered_json json_of(const TargetLimits& limits) {
           {"ctas_per_multiprocessor", limits.ctas_per_sm}};
 }
 
-nlohmann::ordered_json json_of(const ResourceEstimate& estimate, int warps) {
+nlohmann::ordered_json json_of(const ResourceEstimate& estimate) {
   const Occupancy& by = estimate.occupancy;
   return {{"registers_per_thread", estimate.registers_per_thread},
           {"shared_bytes", estimate.shared_bytes},
           {"ctas_per_multiprocessor", estimate.ctas_per_sm},
-          {"warps_per_multiprocessor", estimate.ctas_per_sm * warps},
+          {"warps_per_multiprocessor", estimate.ctas_per_sm * estimate.warps_per_cta},
           {"limited_by", json_name(to_string(limit_of(by)))},
           {"ctas_by_limit",
            {{"shared_memory", by.by_shared_memory},

@@ -17,7 +17,7 @@ std::string json_name(std::string_view name);
 
 nlohmann::ordered_json json_of(const TargetLimits& limits);
 /// `warps`: of a CTA.
-nlohmann::ordered_json json_of(const ResourceEstimate& estimate, int warps);
+nlohmann::ordered_json json_of(const ResourceEstimate& estimate);
 nlohmann::ordered_json json_of(const TileConfig& config);
 nlohmann::ordered_json json_of(const KernelDescriptor& descriptor);
 

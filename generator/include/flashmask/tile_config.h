@@ -23,8 +23,9 @@ struct TileConfig {
 /// What a configuration needs of an SM, by the model of the generator (registers are an estimate).
 struct ResourceEstimate {
   int registers_per_thread = 0;
-  int shared_bytes = 0;   ///< dynamic shared memory per CTA
-  int ctas_per_sm = 0;    ///< the least that `occupancy` names; 0: it does not fit
+  int shared_bytes = 0;  ///< dynamic shared memory per CTA
+  int ctas_per_sm = 0;   ///< the least that `occupancy` names; 0: it does not fit
+  int warps_per_cta = 0;
   Occupancy occupancy{};  ///< by each limit of the target
 };
 
