@@ -229,9 +229,14 @@ class Query {
   OperandA held_[config::kQueryInRegisters ? kSteps : 1][kRowBlocks];
 };
 
+/// Where registers are short, what follows from the lane is computed anew for each product.
+__device__ __forceinline__ int lane_of_product() {
+  return static_cast<int>(config::kRegistersAreShort ? read_lane() : threadIdx.x % 32);
+}
+
 /// scores = query * keys^T
 __device__ __forceinline__ void multiply_transposed(Scores& scores, const Query& query, KeyTile keys) {
-  const int lane = static_cast<int>(config::kRegistersAreShort ? read_lane() : threadIdx.x % 32);
+  const int lane = lane_of_product();
   const MatrixCursor<KeyTile> cursor(keys, lane % 8 + lane / 16 * 8, lane / 8 % 2);
   scores.clear();
 #pragma unroll
@@ -272,7 +277,7 @@ struct Probabilities {
 /// output += probabilities * values
 __device__ __forceinline__ void multiply_accumulate(Output& output, const Probabilities& probabilities,
                                                     ValueTile values) {
-  const int lane = static_cast<int>(config::kRegistersAreShort ? read_lane() : threadIdx.x % 32);
+  const int lane = lane_of_product();
   const MatrixCursor<ValueTile> cursor(values, lane % 16, lane / 16);
 #pragma unroll
   for (int step = 0; step < config::kTileK / 16; ++step)
@@ -315,6 +320,7 @@ struct Mask {
 
   /// Sets the masked scores to -infinity. What cuts none of the warp's rows is not tested element by element.
   __device__ __forceinline__ void apply(Scores& scores, int first_key, unsigned bounds) const {
+    // A vote, though all lanes agree: after a mere branch ptxas 13.0 takes up to thirty registers more, and spills.
     if (__any_sync(0xffffffffu, rows_hide(first_key))) hide_by_row(scores, first_key + lane_column());
 #pragma unroll 1
     for (int test = 0; test < ColumnMask::kTests; ++test)
