@@ -18,7 +18,8 @@ Result or_errno(Result result) {
 }  // namespace
 
 FileSystem& FileSystem::real() {
-  static FileSystem instance;
+  // Never destroyed: a store in a static object closes its files through it when the process ends.
+  static FileSystem& instance = *new FileSystem;
   return instance;
 }
 
