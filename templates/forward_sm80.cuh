@@ -229,14 +229,9 @@ class Query {
   OperandA held_[config::kQueryInRegisters ? kSteps : 1][kRowBlocks];
 };
 
-/// Where registers are short, what follows from the lane is computed anew for each product.
-__device__ __forceinline__ int lane_of_product() {
-  return static_cast<int>(config::kRegistersAreShort ? read_lane() : threadIdx.x % 32);
-}
-
 /// scores = query * keys^T
 __device__ __forceinline__ void multiply_transposed(Scores& scores, const Query& query, KeyTile keys) {
-  const int lane = lane_of_product();
+  const int lane = static_cast<int>(config::kRegistersAreShort ? read_lane() : threadIdx.x % 32);
   const MatrixCursor<KeyTile> cursor(keys, lane % 8 + lane / 16 * 8, lane / 8 % 2);
   scores.clear();
 #pragma unroll
@@ -277,7 +272,7 @@ struct Probabilities {
 /// output += probabilities * values
 __device__ __forceinline__ void multiply_accumulate(Output& output, const Probabilities& probabilities,
                                                     ValueTile values) {
-  const int lane = lane_of_product();
+  const int lane = static_cast<int>(config::kRegistersAreShort ? read_lane() : threadIdx.x % 32);
   const MatrixCursor<ValueTile> cursor(values, lane % 16, lane / 16);
 #pragma unroll
   for (int step = 0; step < config::kTileK / 16; ++step)

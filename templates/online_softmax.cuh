@@ -24,8 +24,8 @@ struct AccumulatorTile {
 /// The running maximum and sum of a lane's rows, kept in base 2: P = 2^(score * scale_log2 - shift). The sum is this
 /// lane's share of the row; the quad adds up at the end.
 ///
-/// The shift is the maximum of score * scale_log2, or up to kSlack less: P then grows to 2^kSlack, which no type here
-/// minds, and the output is rescaled in few tiles instead of in all of them.
+/// The shift is the maximum of score * scale_log2, or up to kSlack less: P then grows to 2^kSlack, harmless while
+/// values stay below 2^119, and the output is rescaled in few tiles instead of in all of them.
 template <int kRowBlocks>
 struct OnlineSoftmax {
   static constexpr float kSlack = 8.0f;
