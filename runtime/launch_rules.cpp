@@ -6,6 +6,7 @@
 
 #include "flashmask/runtime.h"
 #include "runtime/plan/layout.h"
+#include "runtime/rule_collector.h"
 
 namespace flashmask {
 namespace {
@@ -19,22 +20,8 @@ constexpr std::int64_t kElementBytes = 2;
 constexpr std::int64_t kRowAlignment = 16;
 constexpr std::uint64_t kFloatAlignment = 4;
 
-/// Collects broken rules; nothing is formatted or allocated while none is broken.
-class Rules {
- public:
-  template <typename... Values>
-  void require(bool kept, fmt::format_string<Values...> text, Values&&... values) {
-    if (!kept) [[unlikely]]
-      broken_.push_back(fmt::format(text, std::forward<Values>(values)...));
-  }
-  std::vector<std::string> take() { return std::move(broken_); }
-
- private:
-  std::vector<std::string> broken_;
-};
-
 /// One tensor: its address, and every stride that is ever multiplied by something other than 0.
-void check_tensor(Rules& rules, const char* name, const TensorView& tensor, int batch, int seqlen, int heads,
+void check_tensor(RuleCollector& rules, const char* name, const TensorView& tensor, int batch, int seqlen, int heads,
                   int head_dim, bool written) {
   rules.require(tensor.data != 0, "{} is null: device memory is needed", name);
   rules.require(tensor.data % kRowAlignment == 0,
@@ -70,7 +57,7 @@ void check_tensor(Rules& rules, const char* name, const TensorView& tensor, int 
 }
 
 /// A plan must be of this very mask, and all there.
-void check_plan(Rules& rules, const KernelDescriptor& descriptor, const ForwardLaunch& launch) {
+void check_plan(RuleCollector& rules, const KernelDescriptor& descriptor, const ForwardLaunch& launch) {
   const PlanView& plan = launch.plan;
   if (plan.data == 0) return;
   rules.require(plan.mask.form == descriptor.mask_form && plan.mask.causal_alignment == descriptor.causal_alignment,
@@ -99,7 +86,7 @@ void check_plan(Rules& rules, const KernelDescriptor& descriptor, const ForwardL
 }  // namespace
 
 std::vector<std::string> broken_rules(const KernelDescriptor& descriptor, const ForwardLaunch& launch) {
-  Rules rules;
+  RuleCollector rules;
   rules.require(launch.batch >= 1 && launch.batch <= kMaxHeads, "batch = {}: 1 to {} is allowed", launch.batch,
                 kMaxHeads);
   rules.require(launch.seqlen_q >= 1 && launch.seqlen_q <= kMaxSeqlen, "seqlen_q = {}: 1 to {} is allowed",

@@ -14,8 +14,8 @@ constexpr std::uint64_t kIntBytes = sizeof(std::int32_t);
 }  // namespace
 
 void BuildRules::enforce() const {
-  if (broken_.empty()) return;
-  throw Error(ErrorCode::kInvalidArgument, fmt::format("no mask can be written:\n  {}", fmt::join(broken_, "\n  ")));
+  if (broken().empty()) return;
+  throw Error(ErrorCode::kInvalidArgument, fmt::format("no mask can be written:\n  {}", fmt::join(broken(), "\n  ")));
 }
 
 bool check_extents(BuildRules& rules, MaskForm form, const Extents& extents) {

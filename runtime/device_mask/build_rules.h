@@ -1,31 +1,20 @@
 #pragma once
 
-#include <fmt/format.h>
-
 #include <cstddef>
 #include <cstdint>
-#include <string>
 #include <string_view>
-#include <vector>
 
 #include "flashmask/device_masks.h"
+#include "runtime/rule_collector.h"
 
-// What the builders of device_masks.h refuse. Nothing is formatted or allocated while no rule is broken.
+// What the builders of device_masks.h refuse.
 namespace flashmask::device_masks {
 
-/// Collects the broken rules of one call.
-class BuildRules {
+/// The broken rules of one call.
+class BuildRules : public RuleCollector {
  public:
-  template <typename... Values>
-  void require(bool kept, fmt::format_string<Values...> text, Values&&... values) {
-    if (!kept) [[unlikely]]
-      broken_.push_back(fmt::format(text, std::forward<Values>(values)...));
-  }
   /// Throws Error{kInvalidArgument} with all of them, if any is broken.
   void enforce() const;
-
- private:
-  std::vector<std::string> broken_;
 };
 
 /// The form is one of those that are written, and the extents are in range. Whether they are.
