@@ -2,11 +2,14 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <functional>
 #include <memory>
+#include <optional>
 #include <span>
 #include <stdexcept>
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "emulator/machine/statistics.h"
 
@@ -25,7 +28,11 @@ class Fault : public std::runtime_error {
     kMisaligned,     ///< an address that is not a multiple of the access size
     kBarrier,        ///< threads of a warp or CTA that disagree about a barrier
     kDeadlock,       ///< nobody can go on
-    kPending,        ///< an access to bytes that an asynchronous copy still owns
+    kPending,        ///< an access to bytes or registers that an asynchronous operation still owns
+    kRace,           ///< two accesses to a byte, one of them a write, that nothing orders
+    kProxy,          ///< an asynchronous access to bytes written by ordinary stores, without fence.proxy.async between
+    kRegister,       ///< registers of a wgmma touched without wgmma.fence, or a register budget that does not add up
+    kMbarrier,       ///< an mbarrier used before its initialisation, past its counts, or two phases behind
     kTrap,           ///< the kernel executed trap
   };
   Fault(Kind kind, const std::string& report) : std::runtime_error(report), kind_(kind) {}
@@ -35,19 +42,63 @@ class Fault : public std::runtime_error {
   Kind kind_;
 };
 
+/// How warps take turns, and when asynchronous operations land.
+enum class Schedule : std::uint8_t {
+  kRandom,        ///< any ready warp, for a random number of instructions; landings anywhere
+  kInOrder,       ///< the first ready warp until it waits; landings as early as possible
+  kReversed,      ///< the last ready warp until it waits
+  kStarved,       ///< one warp of each CTA, chosen by the seed, runs only when no other can
+  kLateLandings,  ///< as kRandom, but an asynchronous operation lands only when nobody can go on without it
+};
+/// "random", "in-order", "reversed", "starved", "late-landings".
+std::string_view name_of(Schedule schedule);
+/// The schedule called `name`, if there is one.
+std::optional<Schedule> schedule_named(std::string_view name);
+/// Every schedule, for loops over them.
+std::span<const Schedule> all_schedules();
+
+/// One warp instruction that is about to run.
+struct TraceStep {
+  std::uint32_t cta[3];
+  std::uint32_t warp;   ///< in its CTA
+  std::uint32_t lanes;  ///< that run it
+  std::uint32_t line;   ///< of the PTX text
+  std::string_view text;
+};
+
 struct MachineOptions {
-  /// Chooses the interleaving of warps and the landing of asynchronous copies. Equal seeds give equal runs.
+  /// Chooses the interleaving of warps and the landing of asynchronous operations. Equal seeds give equal runs.
   std::uint64_t seed = 0;
-  /// CTAs that run interleaved with each other; more wait for a free place.
+  Schedule schedule = Schedule::kRandom;
+  /// CTAs that run interleaved with each other, rounded up to whole clusters; more wait for a free place.
   int resident_ctas = 4;
   /// Dynamic shared memory that a launch may ask for, in bytes per CTA.
   std::size_t max_shared_bytes = 232448;
+  /// Checks that conflicting accesses are ordered by happens-before. Costs up to twice the time of an emulation.
+  bool races = true;
+  /// Also collects notes (Machine::take_notes) on what works on today's hardware but is not promised.
+  bool pedantic = false;
+  /// Called before every warp instruction, when set; slow.
+  std::function<void(const TraceStep&)> trace;
 };
 
 struct LaunchShape {
   std::uint32_t grid[3] = {1, 1, 1};
   std::uint32_t block[3] = {1, 1, 1};
   std::size_t dynamic_shared_bytes = 0;
+  /// CTAs of a cluster; the grid is a multiple of it.
+  std::uint32_t cluster[3] = {1, 1, 1};
+};
+
+/// The bounds of Machine::explore().
+struct ExplorationLimits {
+  /// Times that a warp is stopped although it could go on, at most, in one run.
+  int preemptions = 2;
+  std::uint64_t most_runs = 2000;
+};
+struct Exploration {
+  std::uint64_t runs = 0;
+  bool complete = false;  ///< every schedule within the bound was run
 };
 
 /// A parsed PTX module: immutable, shared by any number of launches and threads.
@@ -85,6 +136,17 @@ class Machine {
   /// parameters. Throws Fault. Returns what the launch did, counted.
   Statistics launch(const Program& program, std::string_view entry, const LaunchShape& shape,
                     std::span<const std::byte> parameters);
+
+  /// Runs the same launch again and again, each time from the memory of now and with another order of the operations
+  /// that threads can see of each other (barriers, atomics, mbarriers, asynchronous operations), and calls `check`
+  /// after each run. Throws the first Fault, its report ended by the schedule that met it. For kernels of a few
+  /// hundred such operations. The memory is that of the last run.
+  Exploration explore(const Program& program, std::string_view entry, const LaunchShape& shape,
+                      std::span<const std::byte> parameters, const ExplorationLimits& limits,
+                      const std::function<void(Machine&)>& check = {});
+
+  /// What MachineOptions::pedantic found since the last call, each line once.
+  std::vector<std::string> take_notes();
 
  private:
   struct State;
