@@ -331,13 +331,16 @@ __device__ __forceinline__ void arrange(const Arguments& arguments) {
     for (int warp = 1; warp < kWarps; ++warp) take_in(summary, of_warp[warp][lane]);
     if (row_tile < arguments.row_tiles)
       arguments.row_summaries[mask_head * arguments.row_tiles + row_tile] = finished(summary);
-    __threadfence();
     __syncwarp();
-    if (lane == 0) is_last = static_cast<int>(atomicAdd(arguments.arrivals + mask_head, 1u)) == row_words - 1;
+    // Both fences are of the lane that counts: what publishes is its arrival, and what acquires is the count that it sees.
+    if (lane == 0) {
+      __threadfence();
+      is_last = static_cast<int>(atomicAdd(arguments.arrivals + mask_head, 1u)) == row_words - 1;
+      __threadfence();
+    }
   }
   __syncthreads();
   if (!is_last) return;
-  __threadfence();
   sort_work(sorting, arguments.row_summaries + mask_head * arguments.row_tiles,
             arguments.row_work + mask_head * arguments.row_tiles, arguments.row_tiles);
 }

@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <cstring>
 #include <map>
+#include <numeric>
+#include <utility>
 
 #include <fmt/format.h>
 
@@ -18,6 +20,7 @@ struct Machine::State {
   /// Module variables of the programs that ran here, by CompiledProgram::id.
   std::map<std::uint64_t, std::vector<Address>> variables;
   std::uint64_t launches = 0;
+  std::vector<std::string> notes;
 };
 
 namespace {
@@ -27,6 +30,25 @@ constexpr std::uint64_t kMostGrid[3] = {0x7fffffff, 65535, 65535};
 
 [[noreturn]] void refuse(const CompiledKernel& kernel, const std::string& why) {
   throw Fault(Fault::Kind::kLaunch, fmt::format("{} cannot be launched: {}", kernel.name, why));
+}
+
+void check_cluster(const CompiledKernel& kernel, const LaunchShape& shape) {
+  std::uint64_t size = 1;
+  for (std::size_t i = 0; i < 3; ++i) {
+    if (shape.cluster[i] == 0 || shape.grid[i] % shape.cluster[i] != 0) {
+      refuse(kernel, fmt::format("grid dimension {} is {}, which is not a multiple of the cluster's {}", i,
+                                 shape.grid[i], shape.cluster[i]));
+    }
+    size *= shape.cluster[i];
+  }
+  if (size > kMostClusterSize) {
+    refuse(kernel, fmt::format("a cluster of {} CTAs, at most {} are allowed", size, kMostClusterSize));
+  }
+  const auto& required = kernel.required_cluster;
+  if (required[0] != 0 && !std::equal(required.begin(), required.end(), shape.cluster)) {
+    refuse(kernel, fmt::format("clusters of {}x{}x{} CTAs are required (.reqnctapercluster)", required[0], required[1],
+                               required[2]));
+  }
 }
 
 std::uint32_t check_shape(const CompiledKernel& kernel, const LaunchShape& shape) {
@@ -40,6 +62,7 @@ std::uint32_t check_shape(const CompiledKernel& kernel, const LaunchShape& shape
     }
     threads *= shape.block[i];
   }
+  check_cluster(kernel, shape);
   if (threads > kMostThreads)
     refuse(kernel, fmt::format("a block of {} threads, {} are allowed", threads, kMostThreads));
   const auto& required = kernel.required_threads;
@@ -146,23 +169,43 @@ std::vector<Address> place_variables(Machine& machine, const CompiledProgram& pr
 }
 
 /// Copies in flight end with the launch, also when it ends with a Fault.
-struct PendingGuard {
-  GlobalMemory& memory;
-  ~PendingGuard() { memory.clear_pending(); }
+struct LaunchEnd {
+  Launch& launch;
+  ~LaunchEnd() {
+    for (const auto& copy : launch.bulk_copies) {
+      if (copy->direction != BulkCopy::Direction::kToGlobal) continue;
+      for (const BulkCopy::Run& run : copy->runs) {
+        Allocation* allocation = launch.memory->find(run.other, run.bytes);
+        if (allocation == nullptr || run.fills) continue;
+        std::uint8_t* shadow = allocation->shadow + (run.other - allocation->base);
+        for (std::uint32_t i = 0; i < run.bytes; ++i) shadow[i] &= kWritten;
+      }
+    }
+    launch.memory->end_launch();
+  }
 };
+
+const CompiledKernel& find_kernel(const CompiledProgram& program, std::string_view entry) {
+  const auto found = program.kernels.find(entry);
+  if (found != program.kernels.end()) return found->second;
+  std::string known;
+  for (const auto& [name, kernel] : program.kernels) known += " " + name;
+  throw Fault(Fault::Kind::kLaunch, fmt::format("there is no entry '{}'; the program has:{}", entry, known));
+}
 
 }  // namespace
 
 Statistics Machine::launch(const Program& program, std::string_view entry, const LaunchShape& shape,
                            std::span<const std::byte> parameters) {
+  // Another launch of the same machine sees another interleaving, and the same run sees the same ones.
+  Turns turns(state_->options.schedule, Random(state_->options.seed * 0x2545f4914f6cdd1dull + ++state_->launches));
+  return run(program, entry, shape, parameters, turns);
+}
+
+Statistics Machine::run(const Program& program, std::string_view entry, const LaunchShape& shape,
+                        std::span<const std::byte> parameters, Turns& turns) {
   const auto& compiled = dynamic_cast<const CompiledProgram&>(program);
-  const auto found = compiled.kernels.find(entry);
-  if (found == compiled.kernels.end()) {
-    std::string known;
-    for (const auto& [name, kernel] : compiled.kernels) known += " " + name;
-    throw Fault(Fault::Kind::kLaunch, fmt::format("there is no entry '{}'; the program has:{}", entry, known));
-  }
-  const CompiledKernel& kernel = found->second;
+  const CompiledKernel& kernel = find_kernel(compiled, entry);
   Launch launch;
   launch.program = &compiled;
   launch.kernel = &kernel;
@@ -183,13 +226,17 @@ Statistics Machine::launch(const Program& program, std::string_view entry, const
   launch.parameters = parameters.data();
   launch.parameter_bytes = parameters.size();
   launch.memory = &state_->memory;
-  // Another launch of the same machine sees another interleaving, and the same run sees the same ones.
-  launch.random = Random(state_->options.seed * 0x2545f4914f6cdd1dull + ++state_->launches);
+  launch.random = Random(state_->options.seed ^ state_->launches);
+  launch.turns = &turns;
+  launch.races = state_->options.races;
+  launch.pedantic = state_->options.pedantic;
+  launch.notes = state_->options.pedantic ? &state_->notes : nullptr;
+  launch.trace = state_->options.trace ? &state_->options.trace : nullptr;
   launch.class_counts.assign(compiled.class_names.size(), 0);
   auto& placed = state_->variables[compiled.id];
   if (placed.size() != compiled.variables.size()) placed = place_variables(*this, compiled);
   launch.variable_addresses = placed;
-  const PendingGuard guard{state_->memory};
+  const LaunchEnd end{launch};
   run_grid(launch, static_cast<std::uint32_t>(std::max(1, state_->options.resident_ctas)));
   for (std::size_t i = 0; i < launch.class_counts.size(); ++i) {
     if (launch.class_counts[i] == 0) continue;
@@ -197,6 +244,66 @@ Statistics Machine::launch(const Program& program, std::string_view entry, const
     launch.statistics.instructions += launch.class_counts[i];
   }
   return launch.statistics;
+}
+
+namespace {
+
+std::string describe_script(const std::vector<std::uint8_t>& script) {
+  std::string text;
+  for (std::size_t i = 0; i < script.size(); ++i) {
+    if (script[i] != 0) text += fmt::format("{}choice {} passes over {}", text.empty() ? "" : ", ", i, script[i]);
+  }
+  return text.empty() ? "nobody is passed over" : text;
+}
+
+}  // namespace
+
+Exploration Machine::explore(const Program& program, std::string_view entry, const LaunchShape& shape,
+                             std::span<const std::byte> parameters, const ExplorationLimits& limits,
+                             const std::function<void(Machine&)>& check) {
+  // Variables of the program are part of the memory to come back to.
+  const auto& compiled = dynamic_cast<const CompiledProgram&>(program);
+  auto& placed = state_->variables[compiled.id];
+  if (placed.size() != compiled.variables.size()) placed = place_variables(*this, compiled);
+  const GlobalMemory::Snapshot start = state_->memory.snapshot();
+  Exploration result;
+  result.complete = true;
+  std::vector<std::vector<std::uint8_t>> scripts = {{}};
+  while (!scripts.empty()) {
+    if (result.runs == limits.most_runs) {
+      result.complete = false;
+      break;
+    }
+    const std::vector<std::uint8_t> script = std::move(scripts.back());
+    scripts.pop_back();
+    if (result.runs++ != 0) state_->memory.restore(start);
+    Turns turns(script);
+    try {
+      run(program, entry, shape, parameters, turns);
+      if (check) check(*this);
+    } catch (const Fault& fault) {
+      throw Fault(fault.kind(), fmt::format("{}\n  met in run {} of an exploration: {}", fault.what(), result.runs,
+                                            describe_script(script)));
+    }
+    // Every script that differs from this one only by one later choice, so that each is made once.
+    const int spent = std::accumulate(script.begin(), script.end(), 0);
+    for (std::size_t i = script.size(); i < turns.widths().size(); ++i) {
+      for (int passed = 1; passed < turns.widths()[i] && spent + passed <= limits.preemptions; ++passed) {
+        if (result.runs + scripts.size() >= limits.most_runs) {
+          result.complete = false;
+          break;
+        }
+        scripts.push_back(script);
+        scripts.back().resize(i, 0);
+        scripts.back().push_back(static_cast<std::uint8_t>(passed));
+      }
+    }
+  }
+  return result;
+}
+
+std::vector<std::string> Machine::take_notes() {
+  return std::exchange(state_->notes, {});
 }
 
 }  // namespace flashmask::emulator

@@ -15,6 +15,8 @@
 
 namespace flashmask::emulator {
 
+class Turns;
+
 /// What a kernel did wrong, or what the machine refuses to run. `what()` is a whole report: the rule that was broken,
 /// the PTX line (number and text), the CTA, warp and thread, the address or operand.
 class Fault : public std::runtime_error {
@@ -79,7 +81,7 @@ struct MachineOptions {
   /// Also collects notes (Machine::take_notes) on what works on today's hardware but is not promised.
   bool pedantic = false;
   /// Called before every warp instruction, when set; slow.
-  std::function<void(const TraceStep&)> trace;
+  std::function<void(const TraceStep&)> trace = {};
 };
 
 struct LaunchShape {
@@ -150,6 +152,9 @@ class Machine {
 
  private:
   struct State;
+  Statistics run(const Program& program, std::string_view entry, const LaunchShape& shape,
+                 std::span<const std::byte> parameters, Turns& turns);
+
   std::unique_ptr<State> state_;
 };
 

@@ -42,7 +42,7 @@ bool is_signed(Type type) {
 }
 
 std::string_view name_of(Space space) {
-  constexpr std::string_view kNames[] = {"generic", "reg", "param", "const", "global", "shared", "local"};
+  constexpr std::string_view kNames[] = {"generic", "reg", "param", "const", "global", "shared", "local", "shared::cluster"};
   return kNames[static_cast<std::size_t>(space)];
 }
 
@@ -52,6 +52,7 @@ std::optional<Space> space_named(std::string_view name) {
   if (name == "const") return Space::kConst;
   if (name == "global") return Space::kGlobal;
   if (name == "shared" || name == "shared::cta") return Space::kShared;
+  if (name == "shared::cluster") return Space::kSharedCluster;
   if (name == "local") return Space::kLocal;
   return std::nullopt;
 }

@@ -43,7 +43,7 @@ bool is_float(Type type);
 bool is_signed(Type type);
 
 /// A PTX state space. Generic stands for an instruction that names none.
-enum class Space : std::uint8_t { kGeneric, kRegister, kParam, kConst, kGlobal, kShared, kLocal };
+enum class Space : std::uint8_t { kGeneric, kRegister, kParam, kConst, kGlobal, kShared, kLocal, kSharedCluster };
 
 /// "shared" and the like.
 std::string_view name_of(Space space);

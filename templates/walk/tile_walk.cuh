@@ -168,7 +168,9 @@ class TileWalk {
       }
     }
     for (int rest = position + lane; rest < end; rest += 32) list(rest, kNoTile, true);
-    // The last word may hold more tiles than there was room for: the next filling looks at it again.
+    // The last word may hold more tiles than there was room for: the next filling looks at it again. All lanes have read
+    // the cursor of this one.
+    __syncwarp();
     if (lane == 0)
       store_shared(list_ + kCursor, static_cast<unsigned>(last_word), static_cast<unsigned>(last_position));
     __syncwarp();

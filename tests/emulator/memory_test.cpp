@@ -55,6 +55,7 @@ TEST(Strictness, BytesThatWereWrittenAreReadable) {
   EXPECT_EQ(evaluate(R"(
     .shared .align 16 .b8 tile[64];
     st.shared.u8 [tile+7], 0x44; st.shared.u8 [tile+6], 0x33; st.shared.u16 [tile+4], 0x2211;
+    bar.warp.sync -1;
     ld.shared.u32 %d, [tile+4];)"),
             0x44332211u);
 }
@@ -136,7 +137,7 @@ TEST(Memory, GenericAddressesReachEverySpace) {
     mov.u64 %y, own; cvta.local.u64 %y, %y;
     st.u32 [%y], 6;
     isspacep.shared %p, %x; isspacep.global %q, %y;
-    ld.shared.u32 %r, [word]; ld.local.u32 %s, [own];
+    bar.warp.sync -1; ld.shared.u32 %r, [word]; ld.local.u32 %s, [own];
     shl.b32 %r, %r, 4; or.b32 %d, %r, %s;
     @%p or.b32 %d, %d, 0x100; @%q or.b32 %d, %d, 0x200;
     cvta.param.u64 %x, in; ld.u64 %x, [%x];
@@ -168,14 +169,14 @@ TEST(Memory, NarrowLoadsExtendAndVectorsKeepTheirOrder) {
   EXPECT_EQ(evaluate(R"(
     .shared .align 16 .b8 tile[16];
     st.shared.v4.u32 [tile], {%a, %b, %c, 4};
-    ld.shared.s8 %r, [tile]; ld.shared.u8 %h, [tile]; cvt.u32.u16 %s, %h;
+    bar.warp.sync -1; ld.shared.s8 %r, [tile]; ld.shared.u8 %h, [tile]; cvt.u32.u16 %s, %h;
     ld.shared.v2.u32 {%t, %e}, [tile+8];
     add.u32 %d, %r, %s; add.u32 %d, %d, %t; add.u32 %d, %d, %e;)",
                      0xff, 0, 3),
             0xffu - 1 + 7);
   EXPECT_EQ(evaluate(R"(
     .shared .align 16 .b8 tile[16]; .reg .b128 %w;
-    st.shared.v2.u64 [tile], {%wa, %wb};
+    st.shared.v2.u64 [tile], {%wa, %wb}; bar.warp.sync -1;
     ld.shared.b128 %w, [tile]; mov.b128 {%x, %y}, %w; cvt.u32.u64 %d, %y;)",
                      1, 9),
             9u);

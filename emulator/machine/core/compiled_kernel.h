@@ -1,5 +1,6 @@
 #pragma once
 
+#include <array>
 #include <cstddef>
 #include <cstdint>
 #include <map>
@@ -43,7 +44,21 @@ struct CompiledKernel {
   std::uint32_t parameter_bytes = 0;
   std::array<std::uint32_t, 3> required_threads = {0, 0, 0};
   std::array<std::uint32_t, 3> maximal_threads = {0, 0, 0};
+  /// .reqnctapercluster, zero where not given.
+  std::array<std::uint32_t, 3> required_cluster = {0, 0, 0};
   std::vector<std::vector<std::uint32_t>> branch_targets;
+
+  /// A register that an operation reads or writes.
+  struct Touch {
+    Ref ref;
+    bool writes;
+  };
+  /// Only of kernels with wgmma: operation i touches touches[touch_begin[i]] up to touches[touch_begin[i + 1]].
+  std::vector<Touch> touches;
+  std::vector<std::uint32_t> touch_begin;
+  bool tracks_registers = false;
+  std::map<Ref, std::string> register_names;
+  const std::string& register_name(Ref ref) const { return register_names.at(ref); }
 };
 
 /// What Program::parse() makes.

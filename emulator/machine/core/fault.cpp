@@ -1,3 +1,4 @@
+#include <algorithm>
 #include <bit>
 
 #include <fmt/format.h>
@@ -23,6 +24,36 @@ std::string place_of(const Warp& warp, std::uint32_t lane) {
   const std::uint32_t linear = warp.index * kLanes + lane;
   return fmt::format("CTA ({},{},{}), warp {}, lane {} (thread {},{},{})", id[0], id[1], id[2], warp.index, lane,
                      linear % block[0], linear / block[0] % block[1], linear / block[0] / block[1]);
+}
+
+bool Launch::is_warp(Agent agent) const {
+  const auto next = std::upper_bound(homes.begin(), homes.end(), agent,
+                                     [](Agent wanted, const Home& home) { return wanted < home.first; });
+  return next != homes.begin() && agent - std::prev(next)->first < std::prev(next)->warps;
+}
+
+std::string Launch::name_of(Agent agent, std::uint32_t lanes) const {
+  const auto next = std::upper_bound(homes.begin(), homes.end(), agent,
+                                     [](Agent wanted, const Home& home) { return wanted < home.first; });
+  if (next == homes.begin()) return "an unknown thread";
+  const Home& home = *std::prev(next);
+  const std::string cta = fmt::format("CTA ({},{},{})", home.id[0], home.id[1], home.id[2]);
+  if (!is_warp(agent)) {
+    const auto offset = mbarrier_offsets.find(agent);
+    if (offset == mbarrier_offsets.end()) return "an mbarrier of " + cta;
+    return fmt::format("an asynchronous copy that completes on the mbarrier at shared+{:#x} of {}", offset->second, cta);
+  }
+  const std::uint32_t warp = agent - home.first;
+  if (std::popcount(lanes) != 1) return fmt::format("{}, warp {}, lanes {:#010x}", cta, warp, lanes);
+  const auto lane = static_cast<std::uint32_t>(std::countr_zero(lanes));
+  const std::uint32_t linear = warp * kLanes + lane;
+  return fmt::format("{}, warp {}, lane {} (thread {},{},{})", cta, warp, lane, linear % shape.block[0],
+                     linear / shape.block[0] % shape.block[1], linear / shape.block[0] / shape.block[1]);
+}
+
+void Launch::note(const std::string& text) const {
+  if (notes == nullptr || std::find(notes->begin(), notes->end(), text) != notes->end()) return;
+  notes->push_back(text);
 }
 
 void Warp::fault(Fault::Kind kind, std::uint32_t lane, const std::string& what) const {

@@ -11,6 +11,11 @@ namespace {
 /// Backward branches that a group may take while others of its warp are parked, before these get a turn.
 constexpr std::uint32_t kPatience = 16;
 
+/// Only another warp, or an asynchronous operation, can make the group ready.
+bool waits_for_others(const LaneGroup& group) {
+  return group.state == LaneGroup::State::kBarrier || group.state == LaneGroup::State::kWaiting;
+}
+
 void park_active(Warp& warp) {
   if (warp.active == 0) return;
   warp.parked.push_back({warp.pc, warp.active, LaneGroup::State::kReady, 0});
@@ -20,9 +25,9 @@ void park_active(Warp& warp) {
 void merge_parked(Warp& warp) {
   std::vector<LaneGroup>& parked = warp.parked;
   for (std::size_t i = 0; i < parked.size(); ++i) {
-    if (parked[i].state == LaneGroup::State::kBarrier) continue;
+    if (waits_for_others(parked[i])) continue;
     for (std::size_t j = i + 1; j < parked.size();) {
-      if (parked[j].pc == parked[i].pc && parked[j].state != LaneGroup::State::kBarrier) {
+      if (parked[j].pc == parked[i].pc && !waits_for_others(parked[j])) {
         parked[i].mask |= parked[j].mask;
         parked[i].state = LaneGroup::State::kReady;
         parked.erase(parked.begin() + static_cast<std::ptrdiff_t>(j));
@@ -43,6 +48,8 @@ std::string describe_groups(const Warp& warp) {
       waits = fmt::format(", waits for lanes {:#010x}", group.wanted & ~group.mask);
     } else if (group.state == LaneGroup::State::kBarrier) {
       waits = ", past a barrier that is not complete";
+    } else if (group.state == LaneGroup::State::kWaiting) {
+      waits = ", which waits";
     }
     text += fmt::format("\n    lanes {:#010x} at {}{}", group.mask, warp.launch->program->quote(line), waits);
   }
@@ -72,10 +79,8 @@ void select_group(Warp& warp) {
     }
   }
   if (best == parked.size()) {
-    const bool waits_for_others = std::any_of(
-        parked.begin(), parked.end(), [](const LaneGroup& group) { return group.state == LaneGroup::State::kBarrier; });
     warp.launch->roster_changed = true;
-    if (parked.empty() || waits_for_others) return;
+    if (parked.empty() || std::any_of(parked.begin(), parked.end(), waits_for_others)) return;
     const LaneGroup& stuck = parked.front();
     warp.operation = &warp.launch->kernel->code[stuck.pc];
     warp.fault(Fault::Kind::kBarrier, static_cast<std::uint32_t>(std::countr_zero(stuck.mask)),
@@ -86,7 +91,7 @@ void select_group(Warp& warp) {
   parked.erase(parked.begin() + static_cast<std::ptrdiff_t>(best));
   warp.limit = ~0u;
   for (const LaneGroup& group : parked) {
-    if (group.state != LaneGroup::State::kBarrier && group.pc > warp.pc) warp.limit = std::min(warp.limit, group.pc);
+    if (!waits_for_others(group) && group.pc > warp.pc) warp.limit = std::min(warp.limit, group.pc);
   }
 }
 
@@ -107,6 +112,32 @@ bool converge(Warp& warp, std::uint32_t wanted) {
   // It will be counted when it runs.
   --warp.launch->class_counts[warp.operation->statistics_class];
   return false;
+}
+
+void complete_if_done(Launch& launch, Cluster& cluster) {
+  bool anybody = false;
+  for (const Cta* cta : cluster.ctas) {
+    for (const Warp& warp : cta->warps) {
+      // An arrival that has not been waited for may be one of the phase before.
+      const std::uint32_t arrived = warp.cluster_phase == cluster.phase ? warp.cluster_arrived : 0;
+      if ((warp.exists & ~warp.exited & ~arrived) != 0) return;
+      anybody = anybody || arrived != 0;
+    }
+  }
+  if (!anybody) return;
+  ++cluster.phase;
+  cluster.completed = cluster.arriving;
+  ++launch.progress;
+  ++launch.statistics.barriers;
+  wake_waiting(launch);
+}
+
+void wait_here(Warp& warp) {
+  warp.parked.push_back({warp.pc, warp.mask, LaneGroup::State::kWaiting, 0});
+  warp.active &= ~warp.mask;
+  warp.interrupted = true;
+  // It will be counted when it goes on.
+  --warp.launch->class_counts[warp.operation->statistics_class];
 }
 
 void branch(Warp& warp, std::uint32_t target) {
@@ -136,13 +167,16 @@ void exit_lanes(Warp& warp) {
   }
   ++warp.launch->progress;
   Cta& cta = *warp.cta;
+  complete_if_done(*warp.launch, *cta.cluster);
   if (!warp.done()) return;
-  --cta.live_warps;
-  warp.launch->roster_changed = true;
-  if (cta.live_warps == 0) {
+  finish_products(warp);
+  if (cta.live_warps == 1) {
     // Copies that nobody waited for own their bytes until the last thread is gone.
     for (Warp& each : cta.warps) complete_copies(each, kAllLanes, 0, true);
+    finish_bulk_copies(warp);
   }
+  --cta.live_warps;
+  warp.launch->roster_changed = true;
   for (std::uint32_t id = 0; id < cta.barriers.size(); ++id) {
     const Barrier& barrier = cta.barriers[id];
     if (barrier.arrived == 0 || !barrier.everybody) continue;
@@ -160,6 +194,7 @@ void finish(Warp& last, Barrier& barrier) {
   if (barrier.reduction == 'o') result = barrier.ones != 0 ? 1 : 0;
   for (const Barrier::Waiter& waiter : barrier.waiters) {
     Warp& warp = *waiter.warp;
+    if (warp.launch->races) acquire(warp, waiter.mask, barrier.order);
     for (LaneGroup& group : warp.parked) {
       if (group.state == LaneGroup::State::kBarrier && (group.mask & waiter.mask) != 0) {
         group.state = LaneGroup::State::kReady;
@@ -176,7 +211,10 @@ void finish(Warp& last, Barrier& barrier) {
       }
     }
   }
+  Order order = std::move(barrier.order);
+  order.clear();
   barrier = Barrier{};
+  barrier.order = std::move(order);
   ++last.launch->progress;
   ++last.launch->statistics.barriers;
   last.launch->roster_changed = true;
@@ -226,6 +264,7 @@ void arrive(Warp& warp, const BarrierArrival& arrival) {
         Fault::Kind::kBarrier, lane,
         fmt::format("{} threads arrive at barrier {}, which is for {}", barrier.arrived, arrival.id, barrier.expected));
   }
+  if (warp.launch->races) release(warp, warp.mask, barrier.order);
   barrier.ones += static_cast<std::uint32_t>(std::popcount(arrival.truths & warp.mask));
   barrier.voted += static_cast<std::uint32_t>(std::popcount(warp.mask));
   if (arrival.waits) {
@@ -236,6 +275,7 @@ void arrive(Warp& warp, const BarrierArrival& arrival) {
     warp.interrupted = true;
   }
   if (barrier.arrived == barrier.expected) finish(warp, barrier);
+  warp.launch->turns->visible(warp);
 }
 
 std::string standings(const Launch& launch) {
@@ -256,6 +296,12 @@ std::string standings(const Launch& launch) {
       if (barrier.arrived == 0) continue;
       text += fmt::format("\n  CTA ({},{},{}), barrier {}: {} of {} threads have arrived ({})", cta->id[0], cta->id[1],
                           cta->id[2], id, barrier.arrived, barrier.expected, launch.program->quote(barrier.line));
+    }
+    for (const Mbarrier& mbarrier : cta->mbarriers.all()) {
+      text += fmt::format("\n  CTA ({},{},{}), mbarrier at shared+{:#x}: {} phases have completed, the next one waits for "
+                          "{} of {} arrivals and {} bytes",
+                          cta->id[0], cta->id[1], cta->id[2], mbarrier.offset, mbarrier.phase, mbarrier.pending,
+                          mbarrier.expected, mbarrier.bytes);
     }
   }
   return text;

@@ -44,8 +44,29 @@ std::string GlobalMemory::describe(std::uint64_t address) const {
   return fmt::format("byte {} of the allocation of {} bytes at {:#x}", offset, near.bytes, near.base);
 }
 
-void GlobalMemory::clear_pending() {
-  for (const auto& each : owned_) each->allocation.pending_reads = 0;
+void GlobalMemory::end_launch() {
+  for (const auto& each : owned_) {
+    each->allocation.races.clear();
+    each->allocation.pending_reads = 0;
+  }
+}
+
+GlobalMemory::Snapshot GlobalMemory::snapshot() const {
+  Snapshot result;
+  for (const auto& each : owned_) {
+    const Allocation& from = each->allocation;
+    result.data.emplace_back(from.data, from.data + from.bytes);
+    result.shadow.emplace_back(from.shadow, from.shadow + from.bytes);
+  }
+  return result;
+}
+
+void GlobalMemory::restore(const Snapshot& snapshot) {
+  for (std::size_t i = 0; i < owned_.size(); ++i) {
+    Allocation& to = owned_[i]->allocation;
+    std::copy(snapshot.data[i].begin(), snapshot.data[i].end(), to.data);
+    std::copy(snapshot.shadow[i].begin(), snapshot.shadow[i].end(), to.shadow);
+  }
 }
 
 }  // namespace flashmask::emulator

@@ -8,6 +8,8 @@
 #include <string>
 #include <vector>
 
+#include "emulator/machine/core/race_shadow.h"
+
 namespace flashmask::emulator {
 
 /// One allocation: its bytes and their shadow.
@@ -18,6 +20,8 @@ struct Allocation {
   std::uint8_t* shadow = nullptr;
   /// Asynchronous copies, not waited for yet, that read from here.
   std::uint64_t pending_reads = 0;
+  /// Accesses of the running launch, by pages; made when first needed.
+  std::vector<std::unique_ptr<RaceShadow>> races;
 };
 
 /// The device's memory. Every allocation has a slot of 4 GiB (or several) of the address space for itself and starts
@@ -45,8 +49,16 @@ class GlobalMemory {
   }
   /// "of 4096 bytes at 0x…" for the allocation nearest to `address`, for reports.
   std::string describe(std::uint64_t address) const;
-  /// Forgets copies in flight, after a launch that failed.
-  void clear_pending();
+  /// A launch has ended, or failed: forgets its copies in flight and its accesses.
+  void end_launch();
+  /// The bytes and flags of all allocations, to come back to.
+  struct Snapshot {
+    std::vector<std::vector<std::byte>> data;
+    std::vector<std::vector<std::uint8_t>> shadow;
+  };
+  Snapshot snapshot() const;
+  /// Of the same allocations.
+  void restore(const Snapshot& snapshot);
 
  private:
   struct Free {

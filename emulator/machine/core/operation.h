@@ -23,6 +23,9 @@ constexpr Ref kOffsetMask = kNegatedBit - 1;
 /// No operand, or the sink '_'.
 constexpr Ref kNoRef = ~0u;
 
+/// How an instruction orders others around it.
+enum OrderFlag : std::uint8_t { kAcquires = 1, kReleases = 2 };
+
 /// One instruction, ready to run. What `r`, `flags` and `immediate` mean is up to the handler.
 struct Operation {
   static constexpr int kMostOperands = 16;
@@ -41,6 +44,8 @@ struct Operation {
   std::uint8_t wide = 0;   ///< the address register has 64 bits
   std::uint8_t mode = 0;   ///< family's own: rounding, comparison, shuffle kind …
   std::uint8_t flags = 0;  ///< family's own
+  std::uint8_t access = 0;  ///< AccessFlag bits of its accesses: strong, scope, constant
+  std::uint8_t order = 0;   ///< OrderFlag bits
   Ref address = kNoRef;    ///< base register of an address; immediate is the offset
   Ref r[kMostOperands] = {kNoRef, kNoRef, kNoRef, kNoRef, kNoRef, kNoRef, kNoRef, kNoRef,
                           kNoRef, kNoRef, kNoRef, kNoRef, kNoRef, kNoRef, kNoRef, kNoRef};

@@ -109,6 +109,7 @@ void atomic(Warp& warp, const Operation& operation) {
     // A compare-and-swap that fails again and again is no progress.
     if (std::memcmp(&old, &changed, sizeof(T)) != 0) ++warp.launch->progress;
     if (operation.r[0] != kNoRef) warp.lanes<T>(operation.r[0])[lane] = old;
+    order_access(warp, lane, place, Access::kReadWrite);
     (place.shared ? statistics.shared_bytes_read : statistics.global_bytes_read) += sizeof(T);
     (place.shared ? statistics.shared_bytes_written : statistics.global_bytes_written) += sizeof(T);
   }
@@ -182,8 +183,8 @@ Type operand_type(Type type) {
 }
 
 void lower_atomic(Builder& builder, bool returns) {
-  builder.take_one_of({"relaxed", "acquire", "release", "acq_rel"});
-  builder.take_one_of({"cta", "cluster", "gpu", "sys"});
+  const auto order = builder.take_one_of({"relaxed", "acquire", "release", "acq_rel"});
+  builder.take_strength(true, order && (*order == 1 || *order == 3), order && *order >= 2);
   const Space space = builder.space_or_generic();
   const auto which = builder.take_one_of({"add", "min", "max", "and", "or", "xor", "exch", "cas", "inc", "dec"});
   if (!which) builder.malformed("the operation is missing or not known");

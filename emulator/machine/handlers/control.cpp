@@ -93,14 +93,6 @@ void lower_nanosleep(Builder& builder) {
   builder.statistics_class("control");
 }
 
-/// Accepted, and of no effect in an emulation that is sequentially consistent and has no power states.
-void lower_nothing(Builder& builder) {
-  while (builder.take_one_of(
-      {"sc", "acq_rel", "acquire", "release", "cta", "gpu", "sys", "gl", "cluster", "launch_dependents", "wait"})) {
-  }
-  builder.expect_operands(0);
-}
-
 // --- barriers --------------------------------------------------------------------------------------------------------
 
 /// r = id, count (or nothing), result, predicate; mode = reduction; flags bit 0 aligned, bit 1 arrive only.
@@ -131,6 +123,7 @@ void lower_bar(Builder& builder) {
   }
   // bar is barrier.aligned.
   bool aligned = builder.opcode() == "bar";
+  if (builder.take("cluster")) return lower_cluster_barrier(builder);
   builder.take("cta");
   const auto kind = builder.take_one_of({"sync", "arrive", "red"});
   if (!kind) builder.unsupported("sync, arrive and red are known");
@@ -159,10 +152,15 @@ void lower_bar(Builder& builder) {
 
 // --- special registers -----------------------------------------------------------------------------------------------
 
+std::size_t axis_of(SpecialRegister which, SpecialRegister first) {
+  return static_cast<std::size_t>(which) - static_cast<std::size_t>(first);
+}
+
 std::uint64_t special_value(const Warp& warp, SpecialRegister which, std::uint32_t lane) {
   const Launch& launch = *warp.launch;
   const std::uint32_t* block = launch.shape.block;
   const std::uint32_t* grid = launch.shape.grid;
+  const std::uint32_t* cluster = launch.shape.cluster;
   const std::uint32_t thread = warp.index * kLanes + lane;
   const std::uint32_t bit = 1u << lane;
   switch (which) {
@@ -198,6 +196,30 @@ std::uint64_t special_value(const Warp& warp, SpecialRegister which, std::uint32
       return warp.cta->warps.size();
     case SpecialRegister::kSmid:
       return warp.cta->place;
+    case SpecialRegister::kClusteridX:
+    case SpecialRegister::kClusteridY:
+    case SpecialRegister::kClusteridZ:
+      return warp.cta->cluster->id[axis_of(which, SpecialRegister::kClusteridX)];
+    case SpecialRegister::kNclusteridX:
+    case SpecialRegister::kNclusteridY:
+    case SpecialRegister::kNclusteridZ: {
+      const std::size_t axis = axis_of(which, SpecialRegister::kNclusteridX);
+      return grid[axis] / cluster[axis];
+    }
+    case SpecialRegister::kClusterCtaidX:
+    case SpecialRegister::kClusterCtaidY:
+    case SpecialRegister::kClusterCtaidZ: {
+      const std::size_t axis = axis_of(which, SpecialRegister::kClusterCtaidX);
+      return warp.cta->id[axis] % cluster[axis];
+    }
+    case SpecialRegister::kClusterNctaidX:
+    case SpecialRegister::kClusterNctaidY:
+    case SpecialRegister::kClusterNctaidZ:
+      return cluster[axis_of(which, SpecialRegister::kClusterNctaidX)];
+    case SpecialRegister::kClusterCtarank:
+      return warp.cta->rank;
+    case SpecialRegister::kClusterNctarank:
+      return warp.cta->cluster->ctas.size();
     case SpecialRegister::kNsmid:
       return launch.resident.size();
     case SpecialRegister::kGridid:
@@ -247,20 +269,7 @@ void read_variable_address(Warp& warp, const Operation& operation) {
 }  // namespace
 
 std::optional<SpecialRegister> special_register_named(std::string_view name) {
-  static constexpr std::string_view kNames[] = {"%tid.x",           "%tid.y",
-                                                "%tid.z",           "%ntid.x",
-                                                "%ntid.y",          "%ntid.z",
-                                                "%ctaid.x",         "%ctaid.y",
-                                                "%ctaid.z",         "%nctaid.x",
-                                                "%nctaid.y",        "%nctaid.z",
-                                                "%laneid",          "%warpid",
-                                                "%nwarpid",         "%smid",
-                                                "%nsmid",           "%gridid",
-                                                "%clock",           "%clock64",
-                                                "%globaltimer",     "%dynamic_smem_size",
-                                                "%total_smem_size", "%lanemask_eq",
-                                                "%lanemask_le",     "%lanemask_lt",
-                                                "%lanemask_ge",     "%lanemask_gt"};
+  static constexpr std::string_view kNames[] = {"%tid.x", "%tid.y", "%tid.z", "%ntid.x", "%ntid.y", "%ntid.z", "%ctaid.x", "%ctaid.y", "%ctaid.z", "%nctaid.x", "%nctaid.y", "%nctaid.z", "%laneid", "%warpid", "%nwarpid", "%smid", "%nsmid", "%gridid", "%clock", "%clock64", "%globaltimer", "%dynamic_smem_size", "%total_smem_size", "%lanemask_eq", "%lanemask_le", "%lanemask_lt", "%lanemask_ge", "%lanemask_gt", "%clusterid.x", "%clusterid.y", "%clusterid.z", "%nclusterid.x", "%nclusterid.y", "%nclusterid.z", "%cluster_ctaid.x", "%cluster_ctaid.y", "%cluster_ctaid.z", "%cluster_nctaid.x", "%cluster_nctaid.y", "%cluster_nctaid.z", "%cluster_ctarank", "%cluster_nctarank"};
   for (std::size_t i = 0; i < std::size(kNames); ++i) {
     if (kNames[i] == name) return static_cast<SpecialRegister>(i);
   }
@@ -289,9 +298,6 @@ void add_control(LowerTable& table) {
   table["nanosleep"] = lower_nanosleep;
   table["bar"] = lower_bar;
   table["barrier"] = lower_bar;
-  table["membar"] = lower_nothing;
-  table["fence"] = lower_nothing;
-  table["griddepcontrol"] = lower_nothing;
 }
 
 }  // namespace flashmask::emulator

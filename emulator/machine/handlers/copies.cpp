@@ -3,6 +3,8 @@
 
 #include <fmt/format.h>
 
+#include "emulator/machine/core/ownership.h"
+#include "emulator/machine/core/race_check.h"
 #include "emulator/machine/handlers/families.h"
 #include "emulator/machine/handlers/memory_access.h"
 
@@ -11,6 +13,17 @@ namespace {
 
 using ptx::Space;
 using ptx::Type;
+
+/// The bytes that a copy will read: all of them must be there, though none is loaded yet.
+Allocation& readable_source(Warp& warp, std::uint32_t lane, std::uint64_t address, std::uint32_t bytes) {
+  // Byte by byte: a partial source may end anywhere.
+  for (std::uint32_t i = 0; i < bytes;) {
+    const std::uint32_t step = bytes - i >= 4 ? 4 : 1;
+    require_readable_global(warp, lane, address + i, step);
+    i += step;
+  }
+  return *warp.launch->memory->find(address, bytes);
+}
 
 /// Lets the copy own its bytes: the destination through the shadow, the source through the allocation's count.
 void claim(Warp& warp, std::uint32_t lane, const AsyncCopy& copy) {
@@ -34,19 +47,21 @@ void claim(Warp& warp, std::uint32_t lane, const AsyncCopy& copy) {
       warp.fault(Fault::Kind::kMisaligned, lane,
                  fmt::format("misaligned: the source {:#x} is not a multiple of {}", copy.source[lane], bytes));
     }
-    // Byte by byte: a partial source may end anywhere.
-    for (std::uint32_t i = 0; i < copy.source_bytes[lane];) {
-      const std::uint32_t step = copy.source_bytes[lane] - i >= 4 ? 4 : 1;
-      locate(warp, lane, Space::kGlobal, copy.source[lane] + i, step, 1, Access::kRead);
-      i += step;
+    Allocation& source = readable_source(warp, lane, copy.source[lane], copy.source_bytes[lane]);
+    if (warp.launch->races) {
+      check_global(warp, lane, 1u << lane, source, copy.source[lane], copy.source_bytes[lane], 0, Keep::kNo);
     }
-    ++warp.launch->memory->find(copy.source[lane], copy.source_bytes[lane])->pending_reads;
+    ++source.pending_reads;
     warp.launch->statistics.global_bytes_read += copy.source_bytes[lane];
   }
   auto* shadow = reinterpret_cast<std::uint8_t*>(warp.cta->shared_shadow.data()) + offset;
-  if (!none_pending(shadow, bytes)) {
-    fault_pending(warp, lane, offset, bytes, fmt::format("it writes {} bytes at shared+{:#x}", bytes, offset));
+  const auto what = [&] { return fmt::format("it writes {} bytes at shared+{:#x}", bytes, offset); };
+  if (!none_owned(shadow, bytes)) {
+    if ((*shadow & kObject) != 0) warp.fault(Fault::Kind::kMbarrier, lane, what() + ", where an mbarrier is");
+    fault_being_written(warp, lane, *warp.cta, offset, bytes, what());
   }
+  if (is_being_read(*warp.cta, offset, bytes)) fault_being_read(warp, lane, *warp.cta, offset, bytes, what());
+  if (warp.launch->races) check_shared(warp, lane, 1u << lane, *warp.cta, offset, bytes, kWrites, Keep::kNo);
   std::memset(shadow, kPendingWrite, bytes);
   warp.launch->statistics.shared_bytes_written += bytes;
 }
@@ -56,6 +71,7 @@ void claim(Warp& warp, std::uint32_t lane, const AsyncCopy& copy) {
 void cp_async(Warp& warp, const Operation& operation) {
   AsyncCopy copy;
   copy.line = operation.line;
+  copy.operation = static_cast<std::uint32_t>(&operation - warp.launch->kernel->code.data());
   copy.bytes = operation.size;
   lane_addresses(warp, operation, copy.source.data());
   const std::uint32_t ignored = operation.r[2] == kNoRef ? 0 : warp.predicate(operation.r[2]);
@@ -133,6 +149,8 @@ void lower_copy(Builder& builder) {
 
 void lower_cp(Builder& builder) {
   if (!builder.take("async")) builder.unsupported("cp.async is known");
+  if (builder.take("bulk")) return lower_bulk(builder);
+  if (builder.take("mbarrier")) return lower_copy_arrival(builder);
   builder.statistics_class("cp.async.wait");
   if (builder.take("commit_group")) {
     builder.expect_operands(0);

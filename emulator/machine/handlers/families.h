@@ -37,6 +37,20 @@ enum class SpecialRegister : std::uint8_t {
   kLanemaskLt,
   kLanemaskGe,
   kLanemaskGt,
+  kClusteridX,
+  kClusteridY,
+  kClusteridZ,
+  kNclusteridX,
+  kNclusteridY,
+  kNclusteridZ,
+  kClusterCtaidX,
+  kClusterCtaidY,
+  kClusterCtaidZ,
+  kClusterNctaidX,
+  kClusterNctaidY,
+  kClusterNctaidZ,
+  kClusterCtarank,
+  kClusterNctarank,
 };
 std::optional<SpecialRegister> special_register_named(std::string_view name);
 
@@ -46,14 +60,22 @@ Handler variable_address_handler();
 Handler branch_handler();
 Handler exit_handler();
 
-/// bar.warp.sync, which shares its opcode with the barriers of the CTA.
+/// bar.warp.sync and barrier.cluster, which share their opcodes with the barriers of the CTA.
 void lower_warp_barrier(Builder& builder);
+void lower_cluster_barrier(Builder& builder);
+/// cp.async.bulk and what else shares the opcode cp, and mbarrier.arrive by cp.async.
+void lower_bulk(Builder& builder);
+void lower_copy_arrival(Builder& builder);
 
 // Families that are the same for every processor.
 void add_control(LowerTable& table);
 void add_memory(LowerTable& table);
 void add_atomics(LowerTable& table);
 void add_copies(LowerTable& table);
+void add_cluster(LowerTable& table);
+void add_fences(LowerTable& table);
+void add_mbarriers(LowerTable& table);
+void add_registers(LowerTable& table);
 void add_warp_exchange(LowerTable& table);
 
 // Families that are compiled twice: with AVX2, FMA and F16C, and for any x86-64.

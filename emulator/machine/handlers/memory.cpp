@@ -25,7 +25,7 @@ void count_bytes(Warp& warp, std::uint32_t bytes, bool shared, bool global, bool
 void conflicts_of(Warp& warp, std::uint32_t shared_lanes, std::uint64_t* addresses, std::uint32_t bytes) {
   if (shared_lanes == 0) return;
   for (std::uint32_t lane = 0; lane < kLanes; ++lane) {
-    if (addresses[lane] >= kSharedWindow) addresses[lane] -= kSharedWindow;
+    addresses[lane] &= (std::uint64_t{1} << kRankShift) - 1;
   }
   count_conflicts(*warp.launch, shared_lanes, addresses, bytes);
 }
@@ -51,6 +51,7 @@ void load(Warp& warp, const Operation& operation) {
       }
     }
     count_bytes(warp, bytes, place.shared, place.global, false);
+    order_access(warp, lane, place, Access::kRead);
   }
   conflicts_of(warp, shared, addresses, bytes);
 }
@@ -70,6 +71,7 @@ void store(Warp& warp, const Operation& operation) {
       std::memcpy(place.data + i * sizeof(M), &value, sizeof(M));
     }
     count_bytes(warp, bytes, place.shared, place.global, true);
+    order_access(warp, lane, place, Access::kWrite);
   }
   ++warp.launch->progress;
   conflicts_of(warp, shared, addresses, bytes);
@@ -160,10 +162,12 @@ Type untyped(std::uint32_t bytes) {
   }
 }
 
-/// What orders memory or hints at caches changes nothing here: one emulation is sequentially consistent.
+/// An emulation is sequentially consistent; what an access orders matters to the check of happens-before.
 void take_order(Builder& builder) {
-  builder.take_one_of({"volatile", "weak", "relaxed", "acquire", "release", "mmio"});
-  builder.take_one_of({"cta", "cluster", "gpu", "sys"});
+  const auto order = builder.take_one_of({"volatile", "relaxed", "acquire", "release", "mmio", "weak"});
+  const bool strong = order && *order != 5;
+  builder.take_strength(strong, order && *order == 2, order && *order == 3);
+  if (builder.take("nc")) builder.operation.access |= kConstantRead;
   builder.take_cache_hints();
 }
 
@@ -252,7 +256,8 @@ void ldmatrix(Warp& warp, const Operation& operation) {
     std::uint16_t block[8][8];
     for (std::uint32_t row = 0; row < 8; ++row) {
       const std::uint32_t lane = 8 * i + row;
-      const Place place = locate(warp, lane, operation.space, rows[lane], kRowBytes, kRowBytes, Access::kRead);
+      const Place place = locate(warp, lane, operation.space, rows[lane], kRowBytes, kRowBytes,
+                                 Access::kRead, kAllLanes);
       if (!place.shared) warp.fault(Fault::Kind::kOutOfBounds, lane, "the row of a matrix is not in shared memory");
       std::memcpy(block[row], place.data, kRowBytes);
     }
@@ -273,7 +278,8 @@ void stmatrix(Warp& warp, const Operation& operation) {
     if (operation.mode != 0) transpose(block);
     for (std::uint32_t row = 0; row < 8; ++row) {
       const std::uint32_t lane = 8 * i + row;
-      const Place place = locate(warp, lane, operation.space, rows[lane], kRowBytes, kRowBytes, Access::kWrite);
+      const Place place = locate(warp, lane, operation.space, rows[lane], kRowBytes, kRowBytes,
+                                 Access::kWrite, kAllLanes);
       if (!place.shared) warp.fault(Fault::Kind::kOutOfBounds, lane, "the row of a matrix is not in shared memory");
       std::memcpy(place.data, block[row], kRowBytes);
     }

@@ -5,6 +5,9 @@
 
 #include <fmt/format.h>
 
+#include "emulator/machine/core/ownership.h"
+#include "emulator/machine/core/race_check.h"
+
 namespace flashmask::emulator {
 namespace {
 
@@ -33,40 +36,36 @@ const char* verb(Access access) {
                          ptx::name_of(space), address, alignment));
 }
 
-[[noreturn, gnu::noinline]] void fault_shadow(Warp& warp, std::uint32_t lane, Space space, std::uint64_t address,
-                                              std::uint32_t bytes, const std::uint8_t* shadow, Access access) {
+/// The flags say no. Returns when a reduction in flight meets an atomic, which is no conflict.
+[[gnu::noinline]] void judge_shadow(Warp& warp, std::uint32_t lane, Space space, const Cta* cta, std::uint64_t address,
+                                    std::uint32_t bytes, const std::uint8_t* shadow, Access access) {
+  const auto what = [&] {
+    return fmt::format("it {} {} bytes at {}+{:#x}", verb(access), bytes, ptx::name_of(space), address);
+  };
+  const bool strong = (warp.operation->access & kStrong) != 0;
   for (std::uint32_t i = 0; i < bytes; ++i) {
-    if ((shadow[i] & kPendingWrite) != 0) {
-      fault_pending(warp, lane, address + i, 1,
-                    fmt::format("it {} {} bytes at shared+{:#x}", verb(access), bytes, address));
+    if ((shadow[i] & kObject) != 0) {
+      warp.fault(Fault::Kind::kMbarrier, lane,
+                 what() + ", where an mbarrier is: only mbarrier operations may touch it until mbarrier.inval");
+    }
+    const bool reduced = (shadow[i] & kPendingReduction) != 0;
+    if ((shadow[i] & kPendingWrite) != 0 || (reduced && !strong)) {
+      if (space == Space::kShared) fault_being_written(warp, lane, *cta, address + i, 1, what());
+      const BulkCopy* copy = owner_of(*warp.launch, nullptr, address + i, 1);
+      const std::string owner = copy == nullptr ? "" : "; that one is\n  " + describe(*warp.launch, *copy);
+      warp.fault(Fault::Kind::kPending, lane,
+                 fmt::format("{}, which an asynchronous {} in flight will write{}\nand this access is", what(),
+                             reduced ? "reduction" : "copy", owner));
     }
   }
+  if (access == Access::kWrite) return;
   std::uint32_t first = 0;
   while (first < bytes && (shadow[first] & kWritten) != 0) ++first;
+  if (first == bytes) return;
   const std::string detail = space == Space::kGlobal ? " (" + warp.launch->memory->describe(address) + ")" : "";
   warp.fault(Fault::Kind::kUninitialised, lane,
              fmt::format("uninitialised: it {} {} bytes at {} address {:#x}{}, of which byte {} was never written",
                          verb(access), bytes, ptx::name_of(space), address, detail, first));
-}
-
-/// A write to bytes that asynchronous copies still read: rare, so all of them are looked at.
-[[gnu::noinline]] void check_pending_reads(Warp& warp, std::uint32_t lane, std::uint64_t address, std::uint32_t bytes) {
-  for (Cta* cta : warp.launch->resident) {
-    if (cta == nullptr) continue;
-    for (const Warp& other : cta->warps) {
-      for (const AsyncCopy& copy : other.copies) {
-        for (std::uint32_t i = 0; i < kLanes; ++i) {
-          const bool live = (copy.mask >> i & 1) != 0 && copy.source_bytes[i] != 0;
-          if (!live || copy.source[i] >= address + bytes || address >= copy.source[i] + copy.source_bytes[i]) continue;
-          warp.fault(
-              Fault::Kind::kPending, lane,
-              fmt::format("it writes {} bytes at the global address {:#x}, which an asynchronous copy of {} still "
-                          "reads; that copy is\n  {}",
-                          bytes, address, place_of(other, i), warp.launch->program->quote(copy.line)));
-        }
-      }
-    }
-  }
 }
 
 /// Which space a generic address belongs to; `address` becomes the offset in it.
@@ -76,31 +75,18 @@ Space resolve_generic(std::uint64_t& address) {
     address -= window;
     return space;
   };
-  if (window == kSharedWindow) return inside(Space::kShared);
+  if (window == kSharedWindow) return inside(Space::kSharedCluster);
   if (window == kLocalWindow) return inside(Space::kLocal);
   if (window == kParamWindow) return inside(Space::kParam);
   return Space::kGlobal;
 }
 
-}  // namespace
-
-void fault_pending(Warp& warp, std::uint32_t lane, std::uint64_t offset, std::uint32_t bytes, const std::string& what) {
-  for (const Warp& other : warp.cta->warps) {
-    for (const AsyncCopy& copy : other.copies) {
-      for (std::uint32_t i = 0; i < kLanes; ++i) {
-        if ((copy.mask >> i & 1) == 0) continue;
-        if (copy.destination[i] >= offset + bytes || offset >= std::uint64_t{copy.destination[i]} + copy.bytes)
-          continue;
-        warp.fault(
-            Fault::Kind::kPending, lane,
-            fmt::format("{}, which an asynchronous copy of {} still owns until that thread waits for it; that copy "
-                        "is\n  {}\nand this access is",
-                        what, place_of(other, i), warp.launch->program->quote(copy.line)));
-      }
-    }
-  }
-  warp.fault(Fault::Kind::kPending, lane, what + ", which an asynchronous copy still owns");
+/// Shared memory among the locations where strong accesses meet: above all global addresses.
+std::uint64_t shared_key(const Cta& cta, std::uint64_t offset) {
+  return std::uint64_t{1} << 63 | std::uint64_t{cta.first_agent} << kRankShift | offset;
 }
+
+}  // namespace
 
 void lane_addresses(const Warp& warp, const Operation& operation, std::uint64_t* addresses) {
   if (operation.wide != 0) {
@@ -113,20 +99,55 @@ void lane_addresses(const Warp& warp, const Operation& operation, std::uint64_t*
   }
 }
 
+SharedPlace shared_place(Warp& warp, std::uint32_t lane, std::uint64_t address, std::uint32_t bytes) {
+  if (address >= kSharedWindow && address < kSharedWindow + kWindowBytes) address -= kSharedWindow;
+  const std::uint64_t rank = address >> kRankShift;
+  const std::vector<Cta*>& ctas = warp.cta->cluster->ctas;
+  if (rank > ctas.size()) {
+    warp.fault(Fault::Kind::kOutOfBounds, lane,
+               fmt::format("out of bounds: the address {:#x} is not in the shared memory of a CTA of the cluster",
+                           address));
+  }
+  SharedPlace place{rank == 0 ? warp.cta : ctas[rank - 1], static_cast<std::uint32_t>(address & ((1u << kRankShift) - 1))};
+  if (place.cta->live_warps == 0) {
+    warp.fault(Fault::Kind::kOutOfBounds, lane,
+               fmt::format("the shared memory of CTA ({},{},{}) is gone: all of its threads have exited; a barrier of "
+                           "the cluster must keep them until the last access",
+                           place.cta->id[0], place.cta->id[1], place.cta->id[2]));
+  }
+  if (place.offset > warp.launch->shared_bytes || bytes > warp.launch->shared_bytes - place.offset) {
+    fault_bounds(warp, lane, Space::kShared, place.offset, bytes, Access::kReadWrite, warp.launch->shared_bytes);
+  }
+  return place;
+}
+
 Place locate(Warp& warp, std::uint32_t lane, Space space, std::uint64_t address, std::uint32_t bytes,
-             std::uint32_t alignment, Access access) {
+             std::uint32_t alignment, Access access, std::uint32_t lanes) {
   if (space == Space::kGeneric) space = resolve_generic(address);
+  Cta* cta = warp.cta;
+  if (space == Space::kSharedCluster) {
+    const SharedPlace found = shared_place(warp, lane, address, bytes);
+    cta = found.cta;
+    address = found.offset;
+    space = Space::kShared;
+  }
   if ((address & (alignment - 1)) != 0) fault_alignment(warp, lane, space, address, alignment, access);
   Place place;
+  Allocation* allocation = nullptr;
   const auto check_limit = [&](std::uint64_t limit) {
     if (address > limit || bytes > limit - address) fault_bounds(warp, lane, space, address, bytes, access, limit);
   };
   switch (space) {
     case Space::kShared:
       check_limit(warp.launch->shared_bytes);
-      place.data = warp.cta->shared.data() + address;
-      place.shadow = reinterpret_cast<std::uint8_t*>(warp.cta->shared_shadow.data()) + address;
+      place.data = cta->shared.data() + address;
+      place.shadow = reinterpret_cast<std::uint8_t*>(cta->shared_shadow.data()) + address;
       place.shared = true;
+      place.key = shared_key(*cta, address);
+      if (access != Access::kRead && is_being_read(*cta, static_cast<std::uint32_t>(address), bytes)) {
+        fault_being_read(warp, lane, *cta, static_cast<std::uint32_t>(address), bytes,
+                         fmt::format("it {} {} bytes at shared+{:#x}", verb(access), bytes, address));
+      }
       break;
     case Space::kLocal: {
       const std::uint32_t limit = warp.launch->kernel->local_bytes;
@@ -144,22 +165,54 @@ Place locate(Warp& warp, std::uint32_t lane, Space space, std::uint64_t address,
       place.data = const_cast<std::byte*>(warp.launch->parameters) + address;
       return place;
     default: {
-      Allocation* allocation = warp.launch->memory->find(address, bytes);
+      allocation = warp.launch->memory->find(address, bytes);
       if (allocation == nullptr) fault_bounds(warp, lane, Space::kGlobal, address, bytes, access, 0);
       place.data = allocation->data + (address - allocation->base);
       place.shadow = allocation->shadow + (address - allocation->base);
       place.global = true;
+      place.key = address;
       if (access != Access::kRead && allocation->pending_reads != 0) check_pending_reads(warp, lane, address, bytes);
       break;
     }
   }
+  const Space named = space == Space::kConst ? Space::kGlobal : space;
   if (access == Access::kWrite) {
-    if (!none_pending(place.shadow, bytes)) fault_shadow(warp, lane, space, address, bytes, place.shadow, access);
+    if (!none_owned(place.shadow, bytes)) judge_shadow(warp, lane, named, cta, address, bytes, place.shadow, access);
     std::memset(place.shadow, kWritten, bytes);
   } else if (!all_readable(place.shadow, bytes)) {
-    fault_shadow(warp, lane, space == Space::kConst ? Space::kGlobal : space, address, bytes, place.shadow, access);
+    judge_shadow(warp, lane, named, cta, address, bytes, place.shadow, access);
+  }
+  if (warp.launch->races) {
+    const std::uint32_t flags = warp.operation->access | (access == Access::kRead ? 0u : std::uint32_t{kWrites});
+    const std::uint32_t who = lanes != 0 ? lanes : 1u << lane;
+    if (place.shared) {
+      check_shared(warp, lane, who, *cta, static_cast<std::uint32_t>(address), bytes, flags, Keep::kYes);
+    } else if (place.global) {
+      check_global(warp, lane, who, *allocation, address, bytes, flags, Keep::kYes);
+    }
   }
   return place;
+}
+
+void require_readable_global(Warp& warp, std::uint32_t lane, std::uint64_t address, std::uint32_t bytes) {
+  const Allocation* allocation = warp.launch->memory->find(address, bytes);
+  if (allocation == nullptr) fault_bounds(warp, lane, Space::kGlobal, address, bytes, Access::kRead, 0);
+  const std::uint8_t* shadow = allocation->shadow + (address - allocation->base);
+  if (all_readable(shadow, bytes)) return;
+  judge_shadow(warp, lane, Space::kGlobal, nullptr, address, bytes, shadow, Access::kRead);
+}
+
+void order_access(Warp& warp, std::uint32_t lane, const Place& place, Access access) {
+  const Operation& operation = *warp.operation;
+  if (!warp.launch->races || (operation.access & kStrong) == 0 || place.key == 0) return;
+  StrongAccess strong;
+  strong.acquires = (operation.order & kAcquires) != 0;
+  strong.releases = (operation.order & kReleases) != 0;
+  strong.observes = access == Access::kRead || (access == Access::kReadWrite && operation.r[0] != kNoRef);
+  strong.writes = access != Access::kRead;
+  strong.replaces = access == Access::kWrite;
+  strong.scope = static_cast<Scope>((operation.access & kScopeBits) >> kScopeShift);
+  strong_access(warp, lane, place.key, strong);
 }
 
 void count_conflicts(Launch& launch, std::uint32_t mask, const std::uint64_t* offsets, std::uint32_t bytes) {

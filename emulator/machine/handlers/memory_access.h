@@ -16,21 +16,35 @@ struct Place {
   std::uint8_t* shadow = nullptr;
   bool shared = false;
   bool global = false;
+  /// The location among those where strong accesses meet.
+  std::uint64_t key = 0;
 };
 
 /// The addresses of all lanes: base register plus offset.
 void lane_addresses(const Warp& warp, const Operation& operation, std::uint64_t* addresses);
 
 /// Finds the bytes at `address` of the space that the running operation names, and checks alignment (to `alignment`),
-/// bounds, and the shadow for this kind of access; marks written bytes. Throws Fault.
+/// bounds, the shadow for this kind of access, and its order among others; marks written bytes. `lanes` are the ones that
+/// access together, by default only `lane`. Throws Fault.
 Place locate(Warp& warp, std::uint32_t lane, ptx::Space space, std::uint64_t address, std::uint32_t bytes,
-             std::uint32_t alignment, Access access);
+             std::uint32_t alignment, Access access, std::uint32_t lanes = 0);
+
+/// The bytes of global memory exist, are written, and nothing owns them. Throws Fault.
+void require_readable_global(Warp& warp, std::uint32_t lane, std::uint64_t address, std::uint32_t bytes);
+
+/// A place in shared memory: of which CTA, and where.
+struct SharedPlace {
+  Cta* cta = nullptr;
+  std::uint32_t offset = 0;
+};
+/// Resolves an address of .shared::cluster (the CTA's own, or one that mapa made), or a generic one. Throws Fault for one
+/// that is not in the shared memory of a running CTA of the cluster.
+SharedPlace shared_place(Warp& warp, std::uint32_t lane, std::uint64_t address, std::uint32_t bytes);
+
+/// Publishes and acquires what the access to `place` says, when it has been carried out.
+void order_access(Warp& warp, std::uint32_t lane, const Place& place, Access access);
 
 /// Counts the passes over shared memory that the lanes of `mask` cause beyond the fewest, `bytes` per lane.
 void count_conflicts(Launch& launch, std::uint32_t mask, const std::uint64_t* offsets, std::uint32_t bytes);
-
-/// Throws Fault{kPending} for an access to bytes of shared memory that an asynchronous copy will write.
-[[noreturn]] void fault_pending(Warp& warp, std::uint32_t lane, std::uint64_t offset, std::uint32_t bytes,
-                                const std::string& what);
 
 }  // namespace flashmask::emulator

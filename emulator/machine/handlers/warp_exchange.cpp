@@ -277,7 +277,8 @@ void lower_elect(Builder& builder) {
 /// r = member mask
 void warp_barrier(Warp& warp, const Operation& operation) {
   std::uint32_t members = 0;
-  gather_members(warp, operation.r[0], members);
+  if (!gather_members(warp, operation.r[0], members)) return;
+  if (warp.launch->races) synchronise_lanes(warp, members);
 }
 
 }  // namespace

@@ -82,12 +82,21 @@ Space Builder::space_or_generic() {
   return Space::kGeneric;
 }
 
+void Builder::take_strength(bool strong, bool acquires, bool releases) {
+  const auto named = take_one_of({"cta", "cluster", "gpu", "sys"});
+  if (!strong) return;
+  // Without a scope: of the GPU, and volatile of the system.
+  const Scope scope = !named ? Scope::kGpu : *named == 0 ? Scope::kCta : *named == 1 ? Scope::kCluster : Scope::kGpu;
+  operation.access |= static_cast<std::uint8_t>(kStrong | static_cast<std::uint32_t>(scope) << kScopeShift);
+  operation.order = static_cast<std::uint8_t>((acquires ? kAcquires : 0) | (releases ? kReleases : 0));
+}
+
 void Builder::take_cache_hints() {
   for (std::size_t i = 0; i < taken_.size(); ++i) {
     const std::string& name = instruction_.modifiers[i];
     const bool level = name.starts_with("L1::") || (name.starts_with("L2::") && name != "L2::cache_hint");
     const bool plain = name == "ca" || name == "cg" || name == "cs" || name == "lu" || name == "cv" || name == "wb" ||
-                       name == "wt" || name == "nc";
+                       name == "wt";
     if (level || plain) taken_[i] = true;
   }
 }
@@ -116,7 +125,13 @@ Ref Builder::destination(const Operand& given, std::uint32_t size) {
     malformed(fmt::format("the register {} has {} bits, {} are written", kernel_.register_name(given.index),
                           register_size(given) * 8, size * 8));
   }
-  return kernel_.register_ref(given.index);
+  return touch(given.index, true);
+}
+
+Ref Builder::touch(std::uint32_t index, bool writes) {
+  const Ref ref = kernel_.register_ref(index);
+  if (!keeps_own_registers_) touches_.push_back({ref, writes});
+  return ref;
 }
 
 Ref Builder::source(const Operand& given, Type type) {
@@ -127,7 +142,7 @@ Ref Builder::source(const Operand& given, Type type) {
         malformed(fmt::format("the register {} has {} bits, {} are read", kernel_.register_name(given.index),
                               register_size(given) * 8, size * 8));
       }
-      return kernel_.register_ref(given.index);
+      return touch(given.index, false);
     case Operand::Kind::kInteger: {
       if (type == Type::kF32) return constant(std::bit_cast<std::uint32_t>(static_cast<float>(given.bits)), 4);
       if (type == Type::kF64) return constant(std::bit_cast<std::uint64_t>(static_cast<double>(given.bits)), 8);
@@ -242,7 +257,7 @@ void Builder::address(std::size_t index, Space space) {
     const std::uint32_t size = register_size(base);
     if (size != 4 && size != 8) malformed("an address register has 32 or 64 bits");
     operation.wide = size == 8;
-    operation.address = kernel_.register_ref(base.index);
+    operation.address = touch(base.index, false);
     return;
   }
   if (base.kind != Operand::Kind::kSymbol) malformed("the base of an address is a register or a variable");

@@ -29,6 +29,10 @@ class KernelBuilder {
   /// A fresh register that the text does not name.
   Ref temporary(std::uint32_t size);
   void emit(const Operation& operation) { compiled_.code.push_back(operation); }
+  /// The last operation emitted touches these registers.
+  void note_touches(const std::vector<CompiledKernel::Touch>& touches);
+  /// Registers must be watched: the kernel has instructions that use them asynchronously.
+  void track_registers() { compiled_.tracks_registers = true; }
   std::uint16_t class_named(std::string_view name);
 
   /// What the name of a variable stands for in an instruction.
@@ -45,7 +49,7 @@ class KernelBuilder {
   void place_registers();
   void place_variables();
   void lower_all();
-  void resolve_branches();
+  void name_registers();
 
   const ptx::Module& module_;
   const ptx::Kernel& kernel_;
@@ -76,7 +80,9 @@ class Builder {
   /// What type() would return, without using it up.
   std::optional<ptx::Type> next_type() const;
   ptx::Space space_or_generic();
-  /// Drops hints about caches and levels, which change no result: .L1::no_allocate, .L2::128B, .cg, .nc …
+  /// Takes the scope, and fills in how the accesses of the instruction are ordered.
+  void take_strength(bool strong, bool acquires, bool releases);
+  /// Drops hints about caches and levels, which change no result: .L1::no_allocate, .L2::128B, .cg …
   void take_cache_hints();
 
   std::size_t operands() const { return instruction_.operands.size(); }
@@ -110,6 +116,13 @@ class Builder {
   KernelBuilder& kernel() { return kernel_; }
   void statistics_class(std::string_view name);
 
+  /// The registers are the business of the handler: other instructions' rules about wgmma in flight do not hold.
+  void keep_own_registers() {
+    touches_.clear();
+    keeps_own_registers_ = true;
+  }
+  const std::vector<CompiledKernel::Touch>& touches() const { return touches_; }
+
   [[noreturn]] void unsupported(const std::string& why) const;
   [[noreturn]] void malformed(const std::string& why) const;
   /// Complains about modifiers that nobody took.
@@ -118,10 +131,13 @@ class Builder {
  private:
   Ref symbol_address(const std::string& name, std::uint32_t size);
   Ref special(const std::string& name, std::uint32_t size);
+  Ref touch(std::uint32_t index, bool writes);
 
   KernelBuilder& kernel_;
   const ptx::Instruction& instruction_;
   std::vector<bool> taken_;
+  std::vector<CompiledKernel::Touch> touches_;
+  bool keeps_own_registers_ = false;
 };
 
 /// Lowers one opcode: sets Builder::operation, which is emitted afterwards unless `run` is null.

@@ -118,7 +118,9 @@ void KernelBuilder::lower_all() {
     Builder builder(*this, each);
     found->second(builder);
     builder.expect_nothing_left();
-    if (builder.operation.run != nullptr) builder.emit(builder.operation);
+    if (builder.operation.run == nullptr) continue;
+    builder.emit(builder.operation);
+    note_touches(builder.touches());
   }
   starts.push_back(static_cast<std::uint32_t>(compiled_.code.size()));
   Operation end;
@@ -126,6 +128,8 @@ void KernelBuilder::lower_all() {
   end.line = 0;
   end.statistics_class = class_named("control");
   compiled_.code.push_back(end);
+  note_touches({});
+  name_registers();
   // Until here branches carry the index of a PTX instruction.
   for (Operation& each : compiled_.code) {
     if (each.run == branch_handler()) each.immediate = starts[each.immediate];
@@ -134,6 +138,26 @@ void KernelBuilder::lower_all() {
     std::vector<std::uint32_t> targets;
     for (const std::uint32_t each : list) targets.push_back(starts[each]);
     compiled_.branch_targets.push_back(std::move(targets));
+  }
+}
+
+void KernelBuilder::note_touches(const std::vector<CompiledKernel::Touch>& touches) {
+  // Operations before the last one that the same instruction needed, such as the load of a special register, touch none.
+  std::vector<std::uint32_t>& begin = compiled_.touch_begin;
+  begin.resize(compiled_.code.size(), static_cast<std::uint32_t>(compiled_.touches.size()));
+  compiled_.touches.insert(compiled_.touches.end(), touches.begin(), touches.end());
+}
+
+void KernelBuilder::name_registers() {
+  if (!compiled_.tracks_registers) {
+    compiled_.touches.clear();
+    compiled_.touch_begin.clear();
+    return;
+  }
+  compiled_.touch_begin.push_back(static_cast<std::uint32_t>(compiled_.touches.size()));
+  for (std::size_t i = 0; i < kernel_.registers.size(); ++i) {
+    if (kernel_.registers[i].type == ptx::Type::kPred) continue;
+    compiled_.register_names.emplace(register_offsets_[i], kernel_.registers[i].name);
   }
 }
 

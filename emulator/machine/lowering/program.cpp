@@ -26,6 +26,10 @@ LowerTable make_table() {
   add_memory(table);
   add_atomics(table);
   add_copies(table);
+  add_cluster(table);
+  add_fences(table);
+  add_mbarriers(table);
+  add_registers(table);
   add_warp_exchange(table);
   const auto add_families = [&](auto... add) { (add(table), ...); };
 #if defined(FLASHMASK_EMULATOR_HAS_AVX2)

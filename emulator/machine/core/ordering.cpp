@@ -1,0 +1,268 @@
+#include "emulator/machine/core/ordering.h"
+
+#include <algorithm>
+#include <bit>
+
+#include <fmt/format.h>
+
+#include "emulator/machine/core/warp.h"
+
+namespace flashmask::emulator {
+namespace {
+
+std::uint32_t running_lanes(const Warp& warp) {
+  return warp.exists & ~warp.exited;
+}
+
+/// What the lanes know, without what they did themselves since the last time they were together.
+void add_known(const Warp& warp, std::uint32_t lanes, Order& order) {
+  order.merge(warp.order.common);
+  for (const WarpOrder::Extra& extra : warp.order.extras) {
+    if ((extra.lanes & lanes) != 0) order.merge(extra.order);
+  }
+}
+
+void add_own(const Warp& warp, std::uint32_t lanes, std::uint32_t clock, Knowledge& knowledge) {
+  if ((running_lanes(warp) & ~lanes) == 0) {
+    knowledge.raise(warp.order.agent, clock);
+  } else {
+    knowledge.raise_lanes(warp.order.agent, lanes, clock);
+  }
+}
+
+Order empty_order(const Warp& warp) {
+  return {warp.order.common.known.first(), warp.order.common.known.home_size()};
+}
+
+Order& extra_of(Warp& warp, std::vector<WarpOrder::Extra>& extras, std::uint32_t lanes) {
+  for (WarpOrder::Extra& extra : extras) {
+    if (extra.lanes == lanes) return extra.order;
+  }
+  extras.push_back({lanes, empty_order(warp)});
+  return extras.back().order;
+}
+
+bool is_home(const Warp& warp, Agent agent) {
+  return agent - warp.order.common.known.first() < warp.order.common.known.home_size();
+}
+
+/// True when what was published in `publication` reaches this warp, and the warp's own scope reaches back.
+bool reaches(const Warp& warp, const Publication& publication, Scope own) {
+  if (is_home(warp, publication.first)) return true;
+  const Scope narrower = std::min(own, publication.scope);
+  if (narrower == Scope::kGpu) return true;
+  return narrower == Scope::kCluster && warp.launch->same_cluster(*warp.cta, publication.first);
+}
+
+}  // namespace
+
+void release(Warp& warp, std::uint32_t lanes, Order& order) {
+  add_known(warp, lanes, order);
+  add_own(warp, lanes, warp.order.clock, order.known);
+  ++warp.order.clock;
+}
+
+void acquire(Warp& warp, std::uint32_t lanes, const Order& order) {
+  if ((running_lanes(warp) & ~lanes) == 0) {
+    warp.order.common.merge(order);
+  } else {
+    extra_of(warp, warp.order.extras, lanes).merge(order);
+  }
+}
+
+void synchronise_lanes(Warp& warp, std::uint32_t lanes) {
+  WarpOrder& own = warp.order;
+  if ((running_lanes(warp) & ~lanes) == 0) {
+    for (const WarpOrder::Extra& extra : own.extras) own.common.merge(extra.order);
+    own.extras.clear();
+    own.common.known.raise(own.agent, own.clock);
+  } else {
+    Order shared = empty_order(warp);
+    for (const WarpOrder::Extra& extra : own.extras) {
+      if ((extra.lanes & lanes) != 0) shared.merge(extra.order);
+    }
+    shared.known.raise_lanes(own.agent, lanes, own.clock);
+    extra_of(warp, own.extras, lanes).merge(shared);
+  }
+  ++own.clock;
+}
+
+void fence_proxy(Warp& warp, std::uint32_t lanes) {
+  WarpOrder& own = warp.order;
+  if ((running_lanes(warp) & ~lanes) == 0) {
+    // Each lane has fenced all that it knows and did; nobody else is concerned until they synchronise.
+    own.common.fenced.merge(own.common.known);
+    own.common.fenced.raise(own.agent, own.clock);
+    for (WarpOrder::Extra& extra : own.extras) extra.order.fenced.merge(extra.order.known);
+  } else {
+    Order& order = extra_of(warp, own.extras, lanes);
+    Knowledge fenced = own.common.known;
+    for (const WarpOrder::Extra& extra : own.extras) {
+      if ((lanes & ~extra.lanes) == 0) fenced.merge(extra.order.known);
+    }
+    fenced.raise_lanes(own.agent, lanes, own.clock);
+    order.fenced.merge(fenced);
+  }
+  ++own.clock;
+}
+
+void fence_memory(Warp& warp, std::uint32_t lanes, Scope scope) {
+  WarpOrder& own = warp.order;
+  for (WarpOrder::Extra& seen : own.seen) {
+    const std::uint32_t here = seen.lanes & lanes;
+    if (here == 0) continue;
+    acquire(warp, here, seen.order);
+    seen.lanes &= ~here;
+  }
+  std::erase_if(own.seen, [](const WarpOrder::Extra& seen) { return seen.lanes == 0; });
+  for (WarpOrder::Fence& fence : own.fences) fence.lanes &= ~lanes;
+  std::erase_if(own.fences, [](const WarpOrder::Fence& fence) { return fence.lanes == 0; });
+  // One lane of a partial fence must not publish what only its neighbours know.
+  std::uint32_t left = lanes;
+  for (const WarpOrder::Extra& extra : own.extras) {
+    const std::uint32_t apart = extra.lanes & left;
+    if (apart == 0 || apart == lanes) continue;
+    for (std::uint32_t each = apart; each != 0; each &= each - 1) {
+      const std::uint32_t lane = each & (~each + 1);
+      own.fences.push_back({lane, scope, own.clock, empty_order(warp)});
+      add_known(warp, lane, own.fences.back().order);
+    }
+    left &= ~apart;
+  }
+  if (left != 0) {
+    own.fences.push_back({left, scope, own.clock, empty_order(warp)});
+    add_known(warp, left, own.fences.back().order);
+  }
+  ++own.clock;
+}
+
+void strong_access(Warp& warp, std::uint32_t lane, std::uint64_t key, const StrongAccess& access) {
+  auto& places = warp.launch->publications;
+  const std::uint32_t lanes = 1u << lane;
+  const auto found = places.find(key);
+  if (access.observes && found != places.end() && reaches(warp, found->second, access.scope)) {
+    if (access.acquires) {
+      acquire(warp, lanes, found->second.order);
+    } else {
+      extra_of(warp, warp.order.seen, lanes).merge(found->second.order);
+    }
+  }
+  if (!access.writes) return;
+  if (access.replaces && found != places.end()) places.erase(found);
+  const auto publish = [&](Scope scope, auto add) {
+    const auto place = places.try_emplace(key, Publication{empty_order(warp), scope, warp.order.common.known.first()});
+    Publication& publication = place.first->second;
+    publication.scope = std::max(publication.scope, scope);
+    add(publication.order);
+  };
+  if (access.releases) {
+    publish(access.scope, [&](Order& order) { release(warp, lanes, order); });
+    return;
+  }
+  for (const WarpOrder::Fence& fence : warp.order.fences) {
+    if ((fence.lanes & lanes) == 0) continue;
+    publish(std::min(fence.scope, access.scope), [&](Order& order) {
+      order.merge(fence.order);
+      order.known.raise_lanes(warp.order.agent, lanes, fence.clock);
+    });
+  }
+}
+
+Accessor accessor_of(const Warp& warp, std::uint32_t lanes, std::uint32_t flags) {
+  const WarpOrder& own = warp.order;
+  const auto operation = static_cast<std::uint32_t>(warp.operation - warp.launch->kernel->code.data());
+  Accessor by;
+  by.warp = &warp;
+  by.record = {own.agent, own.clock, lanes, operation << kFlagBits | flags};
+  by.home = own.common.known.home();
+  by.first = own.common.known.first();
+  by.home_size = own.common.known.home_size();
+  by.fenced_home = own.common.fenced.home();
+  return by;
+}
+
+bool ordered_slowly(const AccessRecord& earlier, const Accessor& by, bool& fence_missing) {
+  const AccessRecord& mine = by.record;
+  const Warp& warp = *by.warp;
+  const std::uint32_t either = earlier.where | mine.where;
+  if ((either & (kConstantRead | kWrites)) == (kConstantRead | kWrites)) return false;
+  if ((earlier.where & mine.where & kStrong) != 0) {
+    const auto scope_of = [](std::uint32_t where) { return static_cast<Scope>((where & kScopeBits) >> kScopeShift); };
+    const Scope narrower = std::min(scope_of(earlier.where), scope_of(mine.where));
+    if (is_home(warp, earlier.agent) || narrower == Scope::kGpu) return true;
+    if (narrower == Scope::kCluster && warp.launch->same_cluster(*warp.cta, earlier.agent)) return true;
+  }
+  const bool own = earlier.agent == mine.agent;
+  // Lanes of one instruction may write the same bytes: one of them wins.
+  if (own && earlier.clock == mine.clock && earlier.where == mine.where && mine.writes()) return true;
+  const bool crosses = (mine.where & kAsynchronous) != 0 && (earlier.where & (kAsynchronous | kWrites)) == kWrites;
+  for (std::uint32_t left = mine.lanes; left != 0; left &= left - 1) {
+    const std::uint32_t lane = left & (~left + 1);
+    // A lane knows its own past without being told.
+    std::uint32_t known = own ? earlier.lanes & ~lane : earlier.lanes;
+    std::uint32_t fenced = crosses ? earlier.lanes : 0;
+    const auto look = [&](const Order& order) {
+      known = order.known.uncovered(earlier.agent, known, earlier.clock);
+      fenced = order.fenced.uncovered(earlier.agent, fenced, earlier.clock);
+    };
+    look(warp.order.common);
+    for (const WarpOrder::Extra& extra : warp.order.extras) {
+      if ((extra.lanes & lane) != 0) look(extra.order);
+    }
+    fence_missing = known == 0 && fenced != 0;
+    if (known != 0 || fenced != 0) return false;
+  }
+  return true;
+}
+
+namespace {
+
+std::string describe(const Warp& warp, const AccessRecord& earlier) {
+  const Launch& launch = *warp.launch;
+  const Operation& operation = launch.kernel->code[earlier.operation()];
+  const char* verb = earlier.writes() ? "write" : "read";
+  const char* kind = (earlier.where & kAsynchronous) != 0 ? "an asynchronous " : (earlier.where & kStrong) != 0 ? "an atomic " : "a ";
+  return fmt::format("{}{} by {}:\n  {}", kind, verb, launch.name_of(earlier.agent, earlier.lanes),
+                     launch.program->quote(operation.line));
+}
+
+std::string remedy(const Warp& warp, const AccessRecord& earlier, const AccessRecord& mine, bool only_the_fence) {
+  if (only_the_fence) {
+    return "fence.proxy.async between the two, by the thread that wrote, before it signals the barrier that orders them";
+  }
+  if (((earlier.where | mine.where) & kConstantRead) != 0) {
+    return "nothing: ld.global.nc promises that nobody writes the bytes during the launch; use a plain ld.global";
+  }
+  if (earlier.agent == mine.agent) return "bar.warp.sync (__syncwarp) between the two lanes";
+  if ((earlier.where & kAsynchronous) != 0 && !warp.launch->is_warp(earlier.agent)) {
+    return "a wait for the phase of the mbarrier that the copy completes";
+  }
+  if (is_home(warp, earlier.agent)) {
+    return "a barrier of the CTA (bar.sync), an mbarrier that the first arrives at and the second waits for, or a "
+           "release and an acquire of one location";
+  }
+  return "a barrier of the cluster, or a release by the first and an acquire by the second of one location, at a scope "
+         "that holds both";
+}
+
+}  // namespace
+
+void fault_conflict(const Warp& warp, std::uint32_t lane, const Accessor& by, const Conflict& conflict,
+                    const std::string& what) {
+  const char* verb = by.record.writes() ? "writes" : "reads";
+  const char* kind = (by.record.where & kAsynchronous) != 0 ? " asynchronously" : "";
+  const std::string way = remedy(warp, conflict.earlier, by.record, conflict.only_the_fence_is_missing);
+  const std::string first = describe(warp, conflict.earlier);
+  if (conflict.only_the_fence_is_missing) {
+    warp.fault(Fault::Kind::kProxy, lane,
+               fmt::format("proxy: it {}{} {}, which ordinary stores wrote without a proxy fence since; that is {}\n"
+                           "what would order them: {}\nand this access is",
+                           verb, kind, what, first, way));
+  }
+  warp.fault(Fault::Kind::kRace, lane,
+             fmt::format("race: it {}{} {}, and nothing orders that after {}\nwhat would order them: {}\nand this "
+                         "access is",
+                         verb, kind, what, first, way));
+}
+
+}  // namespace flashmask::emulator

@@ -1,0 +1,83 @@
+#include "emulator/machine/core/race_check.h"
+
+#include <algorithm>
+
+#include <fmt/format.h>
+
+#include "emulator/machine/core/warp.h"
+
+namespace flashmask::emulator {
+namespace {
+
+/// Readers of a granule of global memory that are remembered; inputs are read by every CTA, and by no writer.
+constexpr std::uint32_t kMostGlobalReaders = 8;
+constexpr std::uint64_t kPageBytes = 1u << 14;
+
+template <class Visit>
+void each_page(Allocation& allocation, std::uint64_t address, std::uint64_t bytes, Visit visit) {
+  std::uint64_t offset = address - allocation.base;
+  if (allocation.races.empty()) allocation.races.resize(allocation.bytes / kPageBytes + 1);
+  while (bytes != 0) {
+    std::unique_ptr<RaceShadow>& page = allocation.races[offset / kPageBytes];
+    if (!page) page = std::make_unique<RaceShadow>(kPageBytes, kMostGlobalReaders);
+    const std::uint64_t within = offset % kPageBytes;
+    const std::uint64_t here = std::min(bytes, kPageBytes - within);
+    visit(*page, within, here);
+    offset += here;
+    bytes -= here;
+  }
+}
+
+bool apply(RaceShadow& races, std::uint64_t offset, std::uint64_t bytes, const Accessor& by, Keep keep,
+           Conflict& conflict) {
+  return keep == Keep::kYes ? races.access(offset, bytes, by, conflict) : races.check(offset, bytes, by, conflict);
+}
+
+}  // namespace
+
+void check_shared(const Warp& warp, std::uint32_t lane, std::uint32_t lanes, Cta& cta, std::uint32_t offset,
+                  std::uint32_t bytes, std::uint32_t flags, Keep keep) {
+  const Accessor by = accessor_of(warp, lanes, flags);
+  Conflict conflict;
+  if (apply(cta.races, offset, bytes, by, keep, conflict)) return;
+  fault_conflict(warp, lane, by, conflict, fmt::format("{} bytes at shared+{:#x}", bytes, offset));
+}
+
+void check_global(const Warp& warp, std::uint32_t lane, std::uint32_t lanes, Allocation& allocation,
+                  std::uint64_t address, std::uint64_t bytes, std::uint32_t flags, Keep keep) {
+  const Accessor by = accessor_of(warp, lanes, flags);
+  each_page(allocation, address, bytes, [&](RaceShadow& races, std::uint64_t offset, std::uint64_t here) {
+    Conflict conflict;
+    if (apply(races, offset, here, by, keep, conflict)) return;
+    fault_conflict(warp, lane, by, conflict,
+                   fmt::format("{} bytes at the global address {:#x} ({})", bytes, address,
+                               warp.launch->memory->describe(address)));
+  });
+}
+
+void keep_shared_write(Cta& cta, std::uint32_t offset, std::uint32_t bytes, const AccessRecord& record) {
+  cta.races.set_written(offset, bytes, record);
+}
+
+void keep_global_write(Allocation& allocation, std::uint64_t address, std::uint64_t bytes, const AccessRecord& record) {
+  each_page(allocation, address, bytes, [&](RaceShadow& races, std::uint64_t offset, std::uint64_t here) {
+    races.set_written(offset, here, record);
+  });
+}
+
+void keep_shared_read(Cta& cta, std::uint32_t offset, std::uint32_t bytes, const Warp& warp,
+                      const AccessRecord& record) {
+  Accessor by = accessor_of(warp, record.lanes, 0);
+  by.record = record;
+  cta.races.keep(offset, bytes, by);
+}
+
+void keep_global_read(Allocation& allocation, std::uint64_t address, std::uint64_t bytes, const Warp& warp,
+                      const AccessRecord& record) {
+  Accessor by = accessor_of(warp, record.lanes, 0);
+  by.record = record;
+  each_page(allocation, address, bytes,
+            [&](RaceShadow& races, std::uint64_t offset, std::uint64_t here) { races.keep(offset, here, by); });
+}
+
+}  // namespace flashmask::emulator
