@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "emulator/machine/core/operation.h"
+#include "emulator/machine/core/warpgroup_product.h"
 #include "emulator/machine/machine.h"
 #include "emulator/ptx/module.h"
 
@@ -44,6 +45,7 @@ struct CompiledKernel {
   std::array<std::uint32_t, 3> required_threads = {0, 0, 0};
   std::array<std::uint32_t, 3> maximal_threads = {0, 0, 0};
   std::vector<std::vector<std::uint32_t>> branch_targets;
+  std::vector<WarpgroupProduct> products;  ///< of wgmma.mma_async, by Operation::immediate
 };
 
 /// What Program::parse() makes.

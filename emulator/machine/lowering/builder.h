@@ -29,6 +29,10 @@ class KernelBuilder {
   /// A fresh register that the text does not name.
   Ref temporary(std::uint32_t size);
   void emit(const Operation& operation) { compiled_.code.push_back(operation); }
+  /// Keeps the operands of a wgmma.mma_async; returns their number in CompiledKernel::products.
+  std::uint64_t add_product(WarpgroupProduct product);
+  /// What the module was compiled for, "sm_90a".
+  const std::string& target() const;
   std::uint16_t class_named(std::string_view name);
 
   /// What the name of a variable stands for in an instruction.

@@ -160,6 +160,15 @@ Ref KernelBuilder::temporary(std::uint32_t size) {
   return ref;
 }
 
+std::uint64_t KernelBuilder::add_product(WarpgroupProduct product) {
+  compiled_.products.push_back(std::move(product));
+  return compiled_.products.size() - 1;
+}
+
+const std::string& KernelBuilder::target() const {
+  return module_.target;
+}
+
 std::uint16_t KernelBuilder::class_named(std::string_view name) {
   auto& names = program_.class_names;
   const auto found = std::find(names.begin(), names.end(), name);
