@@ -23,11 +23,9 @@ TensorBox::TensorBox(const TensorMap& map, std::span<const std::int32_t> coordin
       coordinates_given_(coordinates.size()),
       shared_(shared),
       row_bytes_(map.box[0] * size_of(map.element)) {
-  for (std::uint32_t i = 0; i < map.rank; ++i) {
-    if (i < coordinates.size()) first_[i] = coordinates[i];
-    // Without interleaving nothing strides along the innermost dimension.
-    const std::uint32_t stride = i == 0 ? 1 : map.element_strides[i];
-    extents_[i] = (map.box[i] + stride - 1) / stride;
+  std::copy_n(coordinates.begin(), std::min(coordinates.size(), first_.size()), first_.begin());
+  for (std::uint32_t i = 1; i < map.rank; ++i) {
+    extents_[i] = (map.box[i] + map.element_strides[i] - 1) / map.element_strides[i];
   }
 }
 

@@ -21,10 +21,11 @@ struct BoxRun {
 
 /// The box of a tensor map that one copy moves, from or to `shared` on.
 ///
-/// In shared memory its elements follow each other, dimension 0 innermost. With a swizzle every row of dimension 0
-/// takes the whole span, even if it is shorter, and the number of a 16-byte chunk in its span is XORed with the number
-/// of its 128-byte line, counted from address 0: the pattern starts on multiples of 256, 512 or 1024 bytes wherever the
-/// box does (PTX ISA, "Swizzling modes" of tensors; cuda.h; and an H100 does so).
+/// In shared memory its elements follow each other, dimension 0 innermost; element strides make it smaller there. With
+/// a swizzle every row of dimension 0 takes the whole span, even if it is shorter, and the number of a 16-byte chunk in
+/// its span is XORed with the number of its 128-byte line, counted from address 0: the pattern starts on multiples of
+/// 256, 512 or 1024 bytes wherever the box does. cuda.h says how strides shrink a box; the pitch and the pattern are
+/// those of an H100.
 class TensorBox {
  public:
   /// `coordinates` of the first element, one per dimension of the map, dimension 0 first; they may lie outside the
@@ -48,7 +49,7 @@ class TensorBox {
 
   const TensorMap& map_;
   std::array<std::int64_t, 5> first_ = {};
-  std::array<std::uint32_t, 5> extents_ = {1, 1, 1, 1, 1};  ///< elements in shared memory
+  std::array<std::uint32_t, 5> extents_ = {1, 1, 1, 1, 1};  ///< in shared memory, of dimensions 1 and up
   std::size_t coordinates_given_;
   std::uint32_t shared_;
   std::uint32_t row_bytes_;
