@@ -42,7 +42,8 @@ bool is_signed(Type type) {
 }
 
 std::string_view name_of(Space space) {
-  constexpr std::string_view kNames[] = {"generic", "reg", "param", "const", "global", "shared", "local", "shared::cluster"};
+  constexpr std::string_view kNames[] = {"generic", "reg",    "param", "const",
+                                         "global",  "shared", "local", "shared::cluster"};
   return kNames[static_cast<std::size_t>(space)];
 }
 

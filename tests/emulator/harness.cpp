@@ -4,8 +4,9 @@
 
 namespace flashmask::emulator::test {
 
-std::string module_of(std::string_view parameters, std::string_view body, std::string_view globals) {
-  std::string text = ".version 9.0\n.target sm_80\n.address_size 64\n";
+std::string module_of(std::string_view parameters, std::string_view body, std::string_view globals,
+                      std::string_view target) {
+  std::string text = ".version 9.0\n.target " + std::string(target) + "\n.address_size 64\n";
   text += globals;
   text += "\n.visible .entry k(";
   text += parameters;
@@ -71,6 +72,14 @@ std::uint64_t evaluate_wide(std::string_view body, std::uint64_t a, std::uint64_
 
 float evaluate_float(std::string_view body, float a, float b, float c) {
   return std::bit_cast<float>(evaluate(body, bits(a), bits(b), bits(c)));
+}
+
+std::uint16_t to_half(int value, bool bfloat) {
+  const std::uint32_t word = bits(static_cast<float>(value));
+  if (bfloat) return static_cast<std::uint16_t>(word >> 16);
+  if (value == 0) return 0;
+  const auto exponent = static_cast<std::uint32_t>((word >> 23 & 0xff) - 127 + 15);
+  return static_cast<std::uint16_t>((word >> 16 & 0x8000) | exponent << 10 | (word >> 13 & 0x3ff));
 }
 
 std::optional<Fault> fault_of(const std::function<void()>& action) {

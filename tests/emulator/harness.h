@@ -15,7 +15,8 @@
 namespace flashmask::emulator::test {
 
 /// A module with one entry `k` of the given parameters and body.
-std::string module_of(std::string_view parameters, std::string_view body, std::string_view globals = "");
+std::string module_of(std::string_view parameters, std::string_view body, std::string_view globals = "",
+                      std::string_view target = "sm_80");
 
 /// Runs `body` on one warp. Registers %a, %b, %c (.b32) hold words of the inputs, %wa, %wb, %wc (.b64) their 64-bit
 /// twins (input word zero-extended, or the 64-bit input); %d, %e (.b32) and %wd (.b64) are stored afterwards. %r, %s,
@@ -40,6 +41,9 @@ float evaluate_float(std::string_view body, float a = 0, float b = 0, float c = 
 inline std::uint32_t bits(float value) {
   return std::bit_cast<std::uint32_t>(value);
 }
+
+/// The f16 or bf16 nearest to a small integer.
+std::uint16_t to_half(int value, bool bfloat);
 
 /// Runs `action` and returns the Fault that it throws; none is a failed test.
 std::optional<Fault> fault_of(const std::function<void()>& action);

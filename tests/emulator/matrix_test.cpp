@@ -7,14 +7,6 @@
 namespace flashmask::emulator::test {
 namespace {
 
-std::uint16_t to_half(int value, bool bfloat) {
-  const std::uint32_t word = bits(static_cast<float>(value));
-  if (bfloat) return static_cast<std::uint16_t>(word >> 16);
-  if (value == 0) return 0;
-  const auto exponent = static_cast<std::uint32_t>((word >> 23 & 0xff) - 127 + 15);
-  return static_cast<std::uint16_t>((word >> 16 & 0x8000) | exponent << 10 | (word >> 13 & 0x3ff));
-}
-
 struct MmaCase {
   const char* type;
   bool bfloat;

@@ -26,7 +26,8 @@ void land(Warp& warp, const AsyncCopy& copy, std::uint32_t lane, const Mbarrier*
     Allocation* source = warp.launch->memory->find(copy.source[lane], read);
     std::memcpy(data, source->data + (copy.source[lane] - source->base), read);
     --source->pending_reads;
-    if (warp.launch->races) keep_global_read(*source, copy.source[lane], read, warp, record_of(warp, copy, lane, by, 0));
+    if (warp.launch->races)
+      keep_global_read(*source, copy.source[lane], read, warp, record_of(warp, copy, lane, by, 0));
   }
   std::memset(data + read, 0, copy.bytes - read);
   std::memset(shadow, kWritten, copy.bytes);

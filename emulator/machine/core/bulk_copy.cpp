@@ -129,9 +129,9 @@ void claim_global_target(Warp& warp, const BulkCopy& copy, const BulkCopy::Run& 
       fault_owned(warp, copy.lane, what(), owner_of(*warp.launch, nullptr, run.other + i, 1));
     }
     if (copy.reduction != nullptr && (shadow[i] & kWritten) == 0) {
-      warp.fault(Fault::Kind::kUninitialised, copy.lane,
-                 fmt::format("uninitialised: {}, of which byte {} was never written, and a reduction reads it", what(),
-                             i));
+      warp.fault(
+          Fault::Kind::kUninitialised, copy.lane,
+          fmt::format("uninitialised: {}, of which byte {} was never written, and a reduction reads it", what(), i));
     }
   }
   if (allocation.pending_reads != 0) check_pending_reads(warp, copy.lane, run.other, run.bytes);
@@ -166,8 +166,8 @@ void read_run(Launch& launch, BulkCopy& copy, const BulkCopy::Run& run) {
     launch.statistics.global_bytes_read += run.bytes;
   } else {
     from = copy.source->shared.data() + run.shared;
-    for (std::uint32_t g = run.shared / RaceShadow::kGranule;
-         g <= (run.shared + run.bytes - 1) / RaceShadow::kGranule; ++g) {
+    for (std::uint32_t g = run.shared / RaceShadow::kGranule; g <= (run.shared + run.bytes - 1) / RaceShadow::kGranule;
+         ++g) {
       --copy.source->pending_reads[g];
     }
     launch.statistics.shared_bytes_read += run.bytes;
@@ -186,7 +186,8 @@ void keep_reads(Launch& launch, const BulkCopy& copy) {
                        completed_record(copy, kAsynchronous, copy.targets.front()));
     } else {
       const Cta* target = copy.targets.empty() ? nullptr : copy.targets.front();
-      keep_shared_read(*copy.source, run.shared, run.bytes, *copy.issuer, completed_record(copy, kAsynchronous, target));
+      keep_shared_read(*copy.source, run.shared, run.bytes, *copy.issuer,
+                       completed_record(copy, kAsynchronous, target));
     }
   }
 }
@@ -356,7 +357,8 @@ const BulkCopy* owner_of(const Launch& launch, const Cta* cta, std::uint64_t off
   for (const auto& copy : launch.bulk_copies) {
     for (const BulkCopy::Run& run : copy->runs) {
       if (cta == nullptr) {
-        if (!run.fills && copy->direction != Direction::kBetweenShared && overlaps(run.other, run.bytes, offset, bytes)) {
+        if (!run.fills && copy->direction != Direction::kBetweenShared &&
+            overlaps(run.other, run.bytes, offset, bytes)) {
           return copy.get();
         }
         continue;

@@ -16,8 +16,8 @@ struct Warp;
 /// Combines `bytes` of `source` into `target`: the reduction of a bulk copy.
 using Reduction = void (*)(std::byte* target, const std::byte* source, std::uint64_t bytes);
 
-/// One cp.async.bulk or cp.async.bulk.tensor (or a reduction of these), from its issue until it has landed. Until then it
-/// owns its bytes: nobody else may touch the ones that it writes, or write the ones that it reads.
+/// One cp.async.bulk or cp.async.bulk.tensor (or a reduction of these), from its issue until it has landed. Until then
+/// it owns its bytes: nobody else may touch the ones that it writes, or write the ones that it reads.
 struct BulkCopy {
   /// A stretch of bytes that are adjacent on both sides.
   struct Run {
@@ -34,14 +34,14 @@ struct BulkCopy {
   Warp* issuer = nullptr;       ///< alive until the copy has landed
   std::uint32_t lane = 0;
   std::vector<Run> runs;
-  std::byte fill[8] = {};       ///< repeats
-  std::uint64_t bytes = 0;      ///< in all, those that are only filled included
-  Cta* source = nullptr;        ///< whose shared memory it reads
-  std::vector<Cta*> targets;    ///< whose shared memory it writes
-  bool signals = false;         ///< completes bytes of an mbarrier of every target; else it belongs to a bulk group
-  std::uint32_t mbarrier = 0;   ///< offset
+  std::byte fill[8] = {};      ///< repeats
+  std::uint64_t bytes = 0;     ///< in all, those that are only filled included
+  Cta* source = nullptr;       ///< whose shared memory it reads
+  std::vector<Cta*> targets;   ///< whose shared memory it writes
+  bool signals = false;        ///< completes bytes of an mbarrier of every target; else it belongs to a bulk group
+  std::uint32_t mbarrier = 0;  ///< offset
   std::uint64_t group = 0;
-  bool has_read = false;        ///< the source is free again
+  bool has_read = false;  ///< the source is free again
   Reduction reduction = nullptr;
   std::vector<std::byte> payload;  ///< what was read, once it was
 };
@@ -57,8 +57,8 @@ void land(Launch& launch, std::size_t index);
 /// cp.async.bulk.wait_group: all groups of the lanes but the newest `remaining` have read their sources and, unless
 /// `only_reads`, landed.
 void wait_for_groups(Warp& warp, std::uint32_t lanes, std::uint64_t remaining, bool only_reads);
-/// The CTA has ended. Throws Fault for a copy that still reads its shared memory, or writes there; what is on its way to
-/// global memory lands.
+/// The CTA has ended. Throws Fault for a copy that still reads its shared memory, or writes there; what is on its way
+/// to global memory lands.
 void finish_bulk_copies(Warp& last);
 
 /// The copy in flight that owns some of the bytes, or null. `offset` is a global address when `cta` is null.

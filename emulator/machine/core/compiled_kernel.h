@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "emulator/machine/core/operation.h"
+#include "emulator/machine/core/warpgroup_product.h"
 #include "emulator/machine/machine.h"
 #include "emulator/ptx/module.h"
 
@@ -59,6 +60,8 @@ struct CompiledKernel {
   bool tracks_registers = false;
   std::map<Ref, std::string> register_names;
   const std::string& register_name(Ref ref) const { return register_names.at(ref); }
+
+  std::vector<WarpgroupProduct> products;  ///< of wgmma.mma_async, by Operation::immediate
 };
 
 /// What Program::parse() makes.

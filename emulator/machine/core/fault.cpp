@@ -41,7 +41,8 @@ std::string Launch::name_of(Agent agent, std::uint32_t lanes) const {
   if (!is_warp(agent)) {
     const auto offset = mbarrier_offsets.find(agent);
     if (offset == mbarrier_offsets.end()) return "an mbarrier of " + cta;
-    return fmt::format("an asynchronous copy that completes on the mbarrier at shared+{:#x} of {}", offset->second, cta);
+    return fmt::format("an asynchronous copy that completes on the mbarrier at shared+{:#x} of {}", offset->second,
+                       cta);
   }
   const std::uint32_t warp = agent - home.first;
   if (std::popcount(lanes) != 1) return fmt::format("{}, warp {}, lanes {:#010x}", cta, warp, lanes);

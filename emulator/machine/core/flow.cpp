@@ -298,10 +298,11 @@ std::string standings(const Launch& launch) {
                           cta->id[2], id, barrier.arrived, barrier.expected, launch.program->quote(barrier.line));
     }
     for (const Mbarrier& mbarrier : cta->mbarriers.all()) {
-      text += fmt::format("\n  CTA ({},{},{}), mbarrier at shared+{:#x}: {} phases have completed, the next one waits for "
-                          "{} of {} arrivals and {} bytes",
-                          cta->id[0], cta->id[1], cta->id[2], mbarrier.offset, mbarrier.phase, mbarrier.pending,
-                          mbarrier.expected, mbarrier.bytes);
+      text += fmt::format(
+          "\n  CTA ({},{},{}), mbarrier at shared+{:#x}: {} phases have completed, the next one waits for "
+          "{} of {} arrivals and {} bytes",
+          cta->id[0], cta->id[1], cta->id[2], mbarrier.offset, mbarrier.phase, mbarrier.pending, mbarrier.expected,
+          mbarrier.bytes);
     }
   }
   return text;

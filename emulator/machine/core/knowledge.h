@@ -5,8 +5,8 @@
 
 namespace flashmask::emulator {
 
-/// A line of time: a warp, or an mbarrier (whose time is its phases). Numbers are never reused within a launch; those of
-/// one CTA follow each other, from its first.
+/// A line of time: a warp, or an mbarrier (whose time is its phases). Numbers are never reused within a launch; those
+/// of one CTA follow each other, from its first.
 using Agent = std::uint32_t;
 
 /// How far somebody has seen the time of others: everything that `agent` did up to a clock, for all of its lanes or for

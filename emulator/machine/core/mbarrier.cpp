@@ -68,10 +68,11 @@ Mbarrier& mbarrier_at(Warp& warp, std::uint32_t lane, Cta& cta, std::uint32_t of
 void arrive(Warp& warp, std::uint32_t lanes, Mbarrier& mbarrier, std::uint32_t count, bool ordered) {
   const auto lane = static_cast<std::uint32_t>(std::countr_zero(lanes));
   if (count > mbarrier.pending) {
-    warp.fault(Fault::Kind::kMbarrier, lane,
-               fmt::format("{} arrivals at the mbarrier at shared+{:#x}, which expects {} a phase and waits for {} more "
-                           "in phase {}",
-                           count, mbarrier.offset, mbarrier.expected, mbarrier.pending, mbarrier.phase));
+    warp.fault(
+        Fault::Kind::kMbarrier, lane,
+        fmt::format("{} arrivals at the mbarrier at shared+{:#x}, which expects {} a phase and waits for {} more "
+                    "in phase {}",
+                    count, mbarrier.offset, mbarrier.expected, mbarrier.pending, mbarrier.phase));
   }
   if (ordered) release(warp, lanes, mbarrier.arriving);
   mbarrier.pending -= count;
@@ -81,10 +82,10 @@ void arrive(Warp& warp, std::uint32_t lanes, Mbarrier& mbarrier, std::uint32_t c
 void expect_bytes(Warp& warp, std::uint32_t lane, Mbarrier& mbarrier, std::int64_t bytes) {
   mbarrier.bytes += bytes;
   if (mbarrier.bytes > Mbarrier::kMostTransactionBytes || mbarrier.bytes < -Mbarrier::kMostTransactionBytes) {
-    warp.fault(Fault::Kind::kMbarrier, lane,
-               fmt::format("the mbarrier at shared+{:#x} would wait for {} bytes; its count is between -{} and {}",
-                           mbarrier.offset, mbarrier.bytes, Mbarrier::kMostTransactionBytes,
-                           Mbarrier::kMostTransactionBytes));
+    warp.fault(
+        Fault::Kind::kMbarrier, lane,
+        fmt::format("the mbarrier at shared+{:#x} would wait for {} bytes; its count is between -{} and {}",
+                    mbarrier.offset, mbarrier.bytes, Mbarrier::kMostTransactionBytes, Mbarrier::kMostTransactionBytes));
   }
 }
 
@@ -97,11 +98,12 @@ bool parity_completed(const Warp& warp, std::uint32_t lane, const Mbarrier& mbar
   // has parity 0, and the one before it, with parity 1, counts as complete.
   const std::uint32_t meant = ((observed + 1) & 1) == (parity & 1) ? observed : observed + 1;
   if (mbarrier.phase > meant) {
-    warp.fault(Fault::Kind::kMbarrier, lane,
-               fmt::format("a wait for parity {} of the mbarrier at shared+{:#x} comes too late: the thread has seen {} "
-                           "phases complete, but {} have, so that the parity means another phase by now. Who arrives "
-                           "must wait for this thread in each phase",
-                           parity, mbarrier.offset, observed, mbarrier.phase));
+    warp.fault(
+        Fault::Kind::kMbarrier, lane,
+        fmt::format("a wait for parity {} of the mbarrier at shared+{:#x} comes too late: the thread has seen {} "
+                    "phases complete, but {} have, so that the parity means another phase by now. Who arrives "
+                    "must wait for this thread in each phase",
+                    parity, mbarrier.offset, observed, mbarrier.phase));
   }
   return (mbarrier.phase & 1) != (parity & 1);
 }

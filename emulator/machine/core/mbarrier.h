@@ -58,8 +58,8 @@ void arrive(Warp& warp, std::uint32_t lanes, Mbarrier& mbarrier, std::uint32_t c
 /// The phase waits for `bytes` more.
 void expect_bytes(Warp& warp, std::uint32_t lane, Mbarrier& mbarrier, std::int64_t bytes);
 
-/// True when the phase that a wait for `parity` means has completed. Throws Fault{kMbarrier} when the waiting lane is two
-/// phases behind, so that parities no longer tell phases apart.
+/// True when the phase that a wait for `parity` means has completed. Throws Fault{kMbarrier} when the waiting lane is
+/// two phases behind, so that parities no longer tell phases apart.
 bool parity_completed(const Warp& warp, std::uint32_t lane, const Mbarrier& mbarrier, std::uint32_t parity);
 
 /// The opaque state that an arrival returns.

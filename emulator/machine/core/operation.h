@@ -41,12 +41,12 @@ struct Operation {
   std::uint8_t count = 1;  ///< elements of a vector access
   std::uint8_t size = 0;   ///< bytes of one element
   ptx::Space space = ptx::Space::kGeneric;
-  std::uint8_t wide = 0;   ///< the address register has 64 bits
-  std::uint8_t mode = 0;   ///< family's own: rounding, comparison, shuffle kind …
-  std::uint8_t flags = 0;  ///< family's own
+  std::uint8_t wide = 0;    ///< the address register has 64 bits
+  std::uint8_t mode = 0;    ///< family's own: rounding, comparison, shuffle kind …
+  std::uint8_t flags = 0;   ///< family's own
   std::uint8_t access = 0;  ///< AccessFlag bits of its accesses: strong, scope, constant
   std::uint8_t order = 0;   ///< OrderFlag bits
-  Ref address = kNoRef;    ///< base register of an address; immediate is the offset
+  Ref address = kNoRef;     ///< base register of an address; immediate is the offset
   Ref r[kMostOperands] = {kNoRef, kNoRef, kNoRef, kNoRef, kNoRef, kNoRef, kNoRef, kNoRef,
                           kNoRef, kNoRef, kNoRef, kNoRef, kNoRef, kNoRef, kNoRef, kNoRef};
 };

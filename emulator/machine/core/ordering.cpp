@@ -221,14 +221,17 @@ std::string describe(const Warp& warp, const AccessRecord& earlier) {
   const Launch& launch = *warp.launch;
   const Operation& operation = launch.kernel->code[earlier.operation()];
   const char* verb = earlier.writes() ? "write" : "read";
-  const char* kind = (earlier.where & kAsynchronous) != 0 ? "an asynchronous " : (earlier.where & kStrong) != 0 ? "an atomic " : "a ";
+  const char* kind = (earlier.where & kAsynchronous) != 0 ? "an asynchronous "
+                     : (earlier.where & kStrong) != 0     ? "an atomic "
+                                                          : "a ";
   return fmt::format("{}{} by {}:\n  {}", kind, verb, launch.name_of(earlier.agent, earlier.lanes),
                      launch.program->quote(operation.line));
 }
 
 std::string remedy(const Warp& warp, const AccessRecord& earlier, const AccessRecord& mine, bool only_the_fence) {
   if (only_the_fence) {
-    return "fence.proxy.async between the two, by the thread that wrote, before it signals the barrier that orders them";
+    return "fence.proxy.async between the two, by the thread that wrote, before it signals the barrier that orders "
+           "them";
   }
   if (((earlier.where | mine.where) & kConstantRead) != 0) {
     return "nothing: ld.global.nc promises that nobody writes the bytes during the launch; use a plain ld.global";

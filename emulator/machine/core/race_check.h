@@ -13,8 +13,8 @@ struct Warp;
 /// Whether an access is compared with earlier ones only, or also kept for later ones to compare with.
 enum class Keep : std::uint8_t { kNo, kYes };
 
-/// An access to shared memory of `cta`, or to global memory, by `lanes` of the warp; `flags` are AccessFlag bits. Throws
-/// Fault{kRace or kProxy} for the thread `lane`. Only for launches that check races.
+/// An access to shared memory of `cta`, or to global memory, by `lanes` of the warp; `flags` are AccessFlag bits.
+/// Throws Fault{kRace or kProxy} for the thread `lane`. Only for launches that check races.
 void check_shared(const Warp& warp, std::uint32_t lane, std::uint32_t lanes, Cta& cta, std::uint32_t offset,
                   std::uint32_t bytes, std::uint32_t flags, Keep keep);
 void check_global(const Warp& warp, std::uint32_t lane, std::uint32_t lanes, Allocation& allocation,

@@ -122,7 +122,8 @@ void RaceShadow::remember(Cell& cell, const Accessor& by) {
   if (by.record.writes() && !strong) {
     AccessRecord& write = cell.write;
     // Lanes of one instruction that write the same bytes: one of them wins, and all of them did it.
-    const bool together = write.agent == by.record.agent && write.clock == by.record.clock && write.where == by.record.where;
+    const bool together =
+        write.agent == by.record.agent && write.clock == by.record.clock && write.where == by.record.where;
     const std::uint32_t lanes = together ? write.lanes : 0;
     write = by.record;
     write.lanes |= lanes;
@@ -142,8 +143,8 @@ void RaceShadow::remember_later(Cell& cell, const Accessor& by) {
     }
     const bool own = earlier.agent == mine.agent && (earlier.lanes & ~mine.lanes) == 0;
     // What conflicts with more than mine does must stay: a write, a constant read, an access that is not strong.
-    const bool stricter = (earlier.where & ~mine.where & (kWrites | kConstantRead)) != 0 ||
-                          (mine.where & ~earlier.where & kStrong) != 0;
+    const bool stricter =
+        (earlier.where & ~mine.where & (kWrites | kConstantRead)) != 0 || (mine.where & ~earlier.where & kStrong) != 0;
     if (stricter || (!own && !ordered_quickly(earlier, by))) return false;
     earlier = mine;
     return true;

@@ -13,10 +13,10 @@ struct Warp;
 
 /// How an access takes part in the order of memory.
 enum AccessFlag : std::uint32_t {
-  kWrites = 1,         ///< it changes the bytes
-  kAsynchronous = 2,   ///< through the asynchronous proxy
-  kStrong = 4,         ///< atomic, volatile or relaxed: does not race with its like
-  kScopeShift = 3,     ///< two bits: 0 CTA, 1 cluster, 2 GPU and system
+  kWrites = 1,        ///< it changes the bytes
+  kAsynchronous = 2,  ///< through the asynchronous proxy
+  kStrong = 4,        ///< atomic, volatile or relaxed: does not race with its like
+  kScopeShift = 3,    ///< two bits: 0 CTA, 1 cluster, 2 GPU and system
   kScopeBits = 3u << kScopeShift,
   kConstantRead = 32,  ///< ld.global.nc: nobody may write the bytes during the launch
   kFlagBits = 8,
@@ -52,8 +52,8 @@ struct Conflict {
   bool only_the_fence_is_missing = false;
 };
 
-/// Remembers, for the bytes of one memory, the last write and what came after it: reads, and atomics that did not wait for
-/// each other. A granule of 16 bytes is one cell until parts of it are accessed apart; then it is four words, and a
+/// Remembers, for the bytes of one memory, the last write and what came after it: reads, and atomics that did not wait
+/// for each other. A granule of 16 bytes is one cell until parts of it are accessed apart; then it is four words, and a
 /// word four bytes, so that no byte is ever blamed for its neighbour.
 class RaceShadow {
  public:
@@ -78,9 +78,9 @@ class RaceShadow {
   using Link = std::uint32_t;
   struct Cell {
     AccessRecord write;
-    AccessRecord later;   ///< the first of those after the write
-    Link more = 0;        ///< the others
-    Link parts = 0;       ///< four cells in place of this one
+    AccessRecord later;  ///< the first of those after the write
+    Link more = 0;       ///< the others
+    Link parts = 0;      ///< four cells in place of this one
   };
   struct Node {
     AccessRecord record;

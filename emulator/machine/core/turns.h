@@ -20,7 +20,7 @@ class Turns {
   explicit Turns(std::vector<std::uint8_t> script) : explores_(true), random_(0), script_(std::move(script)) {}
 
   struct Turn {
-    bool lands = false;        ///< the copy `index` lands; else the warp `index` of the ready ones runs
+    bool lands = false;  ///< the copy `index` lands; else the warp `index` of the ready ones runs
     std::size_t index = 0;
     std::uint32_t budget = 0;  ///< instructions
   };

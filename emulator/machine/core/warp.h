@@ -93,9 +93,9 @@ struct Warp {
   std::uint32_t times_out = 0;
   std::uint32_t cluster_arrived = 0;  ///< lanes that arrived at the barrier of the cluster and did not wait yet
   std::uint32_t cluster_phase = 0;    ///< of the cluster's barrier, that the next wait is for
-  WarpgroupPart products;        ///< wgmma of this warp
-  std::uint32_t registers = 0;   ///< per thread, as setmaxnreg counts them
-  std::byte* local = nullptr;                     ///< local memory, lane after lane
+  WarpgroupPart products;             ///< wgmma of this warp
+  std::uint32_t registers = 0;        ///< per thread, as setmaxnreg counts them
+  std::byte* local = nullptr;         ///< local memory, lane after lane
   std::uint8_t* local_shadow = nullptr;
 
   template <class T>
@@ -141,7 +141,7 @@ struct Cta {
   std::uint32_t rank = 0;   ///< in its cluster
   Cluster* cluster = nullptr;
   Agent first_agent = 0;
-  std::uint32_t agents = 0;       ///< at home here: the warps, then mbarriers
+  std::uint32_t agents = 0;  ///< at home here: the warps, then mbarriers
   std::uint32_t agents_used = 0;
   std::vector<Warp> warps;
   std::uint32_t live_warps = 0;

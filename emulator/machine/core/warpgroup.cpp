@@ -60,11 +60,6 @@ void mark_registers(Warp& warp) {
 void agree(Warp& warp, std::uint64_t first, std::uint64_t second) {
   Cta& cta = *warp.cta;
   const std::uint32_t index = warp.index / kWarpsOfGroup;
-  if (cta.warps.size() < (index + 1) * kWarpsOfGroup) {
-    warp.fault(Fault::Kind::kBarrier, 0,
-               fmt::format("wgmma is for whole warpgroups of {} warps; the CTA has {} warps", kWarpsOfGroup,
-                           cta.warps.size()));
-  }
   if (cta.warpgroups.size() <= index) cta.warpgroups.resize(index + 1);
   Warpgroup& group = cta.warpgroups[index];
   const auto operation = static_cast<std::uint32_t>(warp.operation - warp.launch->kernel->code.data());
@@ -174,10 +169,11 @@ void check_registers(Warp& warp, std::uint32_t pc) {
     std::uint8_t& state = state_of(warp, touch.ref);
     const bool wrong = (state & kAccumulates) != 0 || (touch.writes && (state & kIsRead) != 0);
     if (wrong) {
-      warp.fault(Fault::Kind::kPending, static_cast<std::uint32_t>(std::countr_zero(warp.mask)),
-                 fmt::format("it {} the register {}, which a wgmma in flight still {}; wgmma.wait_group must come first",
-                             touch.writes ? "writes" : "reads", kernel.register_name(touch.ref),
-                             (state & kAccumulates) != 0 ? "accumulates in" : "reads"));
+      warp.fault(
+          Fault::Kind::kPending, static_cast<std::uint32_t>(std::countr_zero(warp.mask)),
+          fmt::format("it {} the register {}, which a wgmma in flight still {}; wgmma.wait_group must come first",
+                      touch.writes ? "writes" : "reads", kernel.register_name(touch.ref),
+                      (state & kAccumulates) != 0 ? "accumulates in" : "reads"));
     }
     state |= kTouched;
   }

@@ -13,7 +13,6 @@ struct Warp;
 struct ProductRegisters {
   std::span<const std::uint32_t> accumulators;
   std::span<const std::uint32_t> inputs;  ///< fragments of A
-  bool reads_accumulators = true;         ///< scale-d is not zero
 };
 
 /// The wgmma of one warp that have not been waited for, and whose registers and bytes they own.
@@ -36,7 +35,7 @@ struct WarpgroupPart {
 struct Warpgroup {
   struct Product {
     std::uint32_t operation;
-    std::uint64_t first;   ///< descriptors, or 0
+    std::uint64_t first;  ///< descriptors, or 0
     std::uint64_t second;
   };
   std::vector<Product> products;
@@ -44,9 +43,9 @@ struct Warpgroup {
 
 /// wgmma.fence: registers touched until here may be used by products.
 void fence_products(Warp& warp);
-/// A product of N columns takes its registers. Throws Fault{kRegister} for registers that other instructions touched since
-/// the last fence, Fault{kPending} for accumulators of a product of another shape in flight, Fault{kBarrier} when the
-/// warps of the warpgroup issue different products.
+/// A product of N columns takes its registers. Throws Fault{kRegister} for registers that other instructions touched
+/// since the last fence, Fault{kPending} for accumulators of a product of another shape in flight, Fault{kBarrier} when
+/// the warps of the warpgroup issue different products.
 void issue_product(Warp& warp, const ProductRegisters& registers, std::uint32_t n, std::uint64_t first,
                    std::uint64_t second);
 /// The product reads the 16 bytes at `offset` of shared memory until it has been waited for.

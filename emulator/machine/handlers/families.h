@@ -85,7 +85,8 @@ void add_warp_exchange(LowerTable& table);
   void add_comparison(LowerTable& table); \
   void add_conversion(LowerTable& table); \
   void add_matrix(LowerTable& table);     \
-  void add_movement(LowerTable& table);
+  void add_movement(LowerTable& table);   \
+  void add_wgmma(LowerTable& table);
 
 namespace avx2 {
 FLASHMASK_EMULATOR_FAMILIES

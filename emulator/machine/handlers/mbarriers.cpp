@@ -17,12 +17,12 @@ using ptx::Space;
 using ptx::Type;
 
 enum Flag : std::uint8_t {
-  kExpects = 1,     ///< bytes, before it arrives
-  kDrops = 2,       ///< the next phases expect fewer
-  kRelaxed = 4,     ///< publishes or acquires nothing
-  kParity = 8,      ///< a wait for a parity, not for a state
-  kMaySleep = 16,   ///< try_wait
-  kIncrements = 32, ///< cp.async.mbarrier.arrive without .noinc
+  kExpects = 1,      ///< bytes, before it arrives
+  kDrops = 2,        ///< the next phases expect fewer
+  kRelaxed = 4,      ///< publishes or acquires nothing
+  kParity = 8,       ///< a wait for a parity, not for a state
+  kMaySleep = 16,    ///< try_wait
+  kIncrements = 32,  ///< cp.async.mbarrier.arrive without .noinc
 };
 
 std::uint8_t* shadow_of(Cta& cta, std::uint32_t offset) {
@@ -54,9 +54,9 @@ void run_init(Warp& warp, const Operation& operation) {
     }
     std::uint8_t* shadow = shadow_of(cta, place.offset);
     if (cta.mbarriers.find(place.offset) != nullptr) {
-      warp.fault(Fault::Kind::kMbarrier, lane,
-                 fmt::format("there is an mbarrier at shared+{:#x} already; mbarrier.inval must come first",
-                             place.offset));
+      warp.fault(
+          Fault::Kind::kMbarrier, lane,
+          fmt::format("there is an mbarrier at shared+{:#x} already; mbarrier.inval must come first", place.offset));
     }
     const auto what = [&] { return fmt::format("it initialises an mbarrier at shared+{:#x}", place.offset); };
     if (!none_owned(shadow, Mbarrier::kBytes)) {
@@ -182,10 +182,11 @@ void run_wait(Warp& warp, const Operation& operation) {
     } else {
       const std::uint32_t phase = phase_of_state(warp.lanes<std::uint64_t>(operation.r[1])[lane]);
       if (phase != mbarrier.phase && phase + 1 != mbarrier.phase) {
-        warp.fault(Fault::Kind::kMbarrier, lane,
-                   fmt::format("a wait for a state of phase {}, but the mbarrier at shared+{:#x} is in phase {}: only its "
-                               "running phase and the one before may be waited for",
-                               phase, mbarrier.offset, mbarrier.phase));
+        warp.fault(
+            Fault::Kind::kMbarrier, lane,
+            fmt::format("a wait for a state of phase {}, but the mbarrier at shared+{:#x} is in phase {}: only its "
+                        "running phase and the one before may be waited for",
+                        phase, mbarrier.offset, mbarrier.phase));
       }
       complete = phase < mbarrier.phase;
     }
@@ -217,8 +218,7 @@ void run_wait(Warp& warp, const Operation& operation) {
 void run_pending_count(Warp& warp, const Operation& operation) {
   for (std::uint32_t lane = 0; lane < kLanes; ++lane) {
     if ((warp.mask >> lane & 1) == 0) continue;
-    warp.lanes<std::uint32_t>(operation.r[0])[lane] =
-        pending_of_state(warp.lanes<std::uint64_t>(operation.r[1])[lane]);
+    warp.lanes<std::uint32_t>(operation.r[0])[lane] = pending_of_state(warp.lanes<std::uint64_t>(operation.r[1])[lane]);
   }
 }
 
@@ -328,11 +328,12 @@ void lower_pending_count(Builder& builder) {
 void lower_mbarrier(Builder& builder) {
   builder.statistics_class("mbarrier");
   // expect_tx is also a modifier of arrivals, which come first for that.
-  const auto kind = builder.take_one_of({"init", "inval", "arrive_drop", "arrive", "expect_tx", "complete_tx", "test_wait",
-                                         "try_wait", "pending_count"});
+  const auto kind = builder.take_one_of(
+      {"init", "inval", "arrive_drop", "arrive", "expect_tx", "complete_tx", "test_wait", "try_wait", "pending_count"});
   if (!kind) {
-    builder.unsupported("init, inval, expect_tx, complete_tx, arrive, arrive_drop, test_wait, try_wait and pending_count "
-                        "are known");
+    builder.unsupported(
+        "init, inval, expect_tx, complete_tx, arrive, arrive_drop, test_wait, try_wait and pending_count "
+        "are known");
   }
   switch (*kind) {
     case 0:

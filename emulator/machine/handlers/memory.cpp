@@ -256,8 +256,8 @@ void ldmatrix(Warp& warp, const Operation& operation) {
     std::uint16_t block[8][8];
     for (std::uint32_t row = 0; row < 8; ++row) {
       const std::uint32_t lane = 8 * i + row;
-      const Place place = locate(warp, lane, operation.space, rows[lane], kRowBytes, kRowBytes,
-                                 Access::kRead, kAllLanes);
+      const Place place =
+          locate(warp, lane, operation.space, rows[lane], kRowBytes, kRowBytes, Access::kRead, kAllLanes);
       if (!place.shared) warp.fault(Fault::Kind::kOutOfBounds, lane, "the row of a matrix is not in shared memory");
       std::memcpy(block[row], place.data, kRowBytes);
     }
@@ -278,8 +278,8 @@ void stmatrix(Warp& warp, const Operation& operation) {
     if (operation.mode != 0) transpose(block);
     for (std::uint32_t row = 0; row < 8; ++row) {
       const std::uint32_t lane = 8 * i + row;
-      const Place place = locate(warp, lane, operation.space, rows[lane], kRowBytes, kRowBytes,
-                                 Access::kWrite, kAllLanes);
+      const Place place =
+          locate(warp, lane, operation.space, rows[lane], kRowBytes, kRowBytes, Access::kWrite, kAllLanes);
       if (!place.shared) warp.fault(Fault::Kind::kOutOfBounds, lane, "the row of a matrix is not in shared memory");
       std::memcpy(place.data, block[row], kRowBytes);
     }

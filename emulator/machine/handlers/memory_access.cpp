@@ -104,11 +104,12 @@ SharedPlace shared_place(Warp& warp, std::uint32_t lane, std::uint64_t address, 
   const std::uint64_t rank = address >> kRankShift;
   const std::vector<Cta*>& ctas = warp.cta->cluster->ctas;
   if (rank > ctas.size()) {
-    warp.fault(Fault::Kind::kOutOfBounds, lane,
-               fmt::format("out of bounds: the address {:#x} is not in the shared memory of a CTA of the cluster",
-                           address));
+    warp.fault(
+        Fault::Kind::kOutOfBounds, lane,
+        fmt::format("out of bounds: the address {:#x} is not in the shared memory of a CTA of the cluster", address));
   }
-  SharedPlace place{rank == 0 ? warp.cta : ctas[rank - 1], static_cast<std::uint32_t>(address & ((1u << kRankShift) - 1))};
+  SharedPlace place{rank == 0 ? warp.cta : ctas[rank - 1],
+                    static_cast<std::uint32_t>(address & ((1u << kRankShift) - 1))};
   if (place.cta->live_warps == 0) {
     warp.fault(Fault::Kind::kOutOfBounds, lane,
                fmt::format("the shared memory of CTA ({},{},{}) is gone: all of its threads have exited; a barrier of "
@@ -200,6 +201,18 @@ void require_readable_global(Warp& warp, std::uint32_t lane, std::uint64_t addre
   const std::uint8_t* shadow = allocation->shadow + (address - allocation->base);
   if (all_readable(shadow, bytes)) return;
   judge_shadow(warp, lane, Space::kGlobal, nullptr, address, bytes, shadow, Access::kRead);
+}
+
+const std::byte* require_readable_shared(Warp& warp, std::uint32_t lane, std::uint32_t offset, std::uint32_t bytes) {
+  const std::uint32_t limit = warp.launch->shared_bytes;
+  if (offset > limit || bytes > limit - offset) {
+    fault_bounds(warp, lane, Space::kShared, offset, bytes, Access::kRead, limit);
+  }
+  const auto* shadow = reinterpret_cast<const std::uint8_t*>(warp.cta->shared_shadow.data()) + offset;
+  if (!all_readable(shadow, bytes)) {
+    judge_shadow(warp, lane, Space::kShared, warp.cta, offset, bytes, shadow, Access::kRead);
+  }
+  return warp.cta->shared.data() + offset;
 }
 
 void order_access(Warp& warp, std::uint32_t lane, const Place& place, Access access) {

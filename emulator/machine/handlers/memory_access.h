@@ -24,21 +24,22 @@ struct Place {
 void lane_addresses(const Warp& warp, const Operation& operation, std::uint64_t* addresses);
 
 /// Finds the bytes at `address` of the space that the running operation names, and checks alignment (to `alignment`),
-/// bounds, the shadow for this kind of access, and its order among others; marks written bytes. `lanes` are the ones that
-/// access together, by default only `lane`. Throws Fault.
+/// bounds, the shadow for this kind of access, and its order among others; marks written bytes. `lanes` are the ones
+/// that access together, by default only `lane`. Throws Fault.
 Place locate(Warp& warp, std::uint32_t lane, ptx::Space space, std::uint64_t address, std::uint32_t bytes,
              std::uint32_t alignment, Access access, std::uint32_t lanes = 0);
 
-/// The bytes of global memory exist, are written, and nothing owns them. Throws Fault.
+/// The bytes exist, are written, and nothing owns them; in which order they are read is not looked at. Throws Fault.
 void require_readable_global(Warp& warp, std::uint32_t lane, std::uint64_t address, std::uint32_t bytes);
+const std::byte* require_readable_shared(Warp& warp, std::uint32_t lane, std::uint32_t offset, std::uint32_t bytes);
 
 /// A place in shared memory: of which CTA, and where.
 struct SharedPlace {
   Cta* cta = nullptr;
   std::uint32_t offset = 0;
 };
-/// Resolves an address of .shared::cluster (the CTA's own, or one that mapa made), or a generic one. Throws Fault for one
-/// that is not in the shared memory of a running CTA of the cluster.
+/// Resolves an address of .shared::cluster (the CTA's own, or one that mapa made), or a generic one. Throws Fault for
+/// one that is not in the shared memory of a running CTA of the cluster.
 SharedPlace shared_place(Warp& warp, std::uint32_t lane, std::uint64_t address, std::uint32_t bytes);
 
 /// Publishes and acquires what the access to `place` says, when it has been carried out.

@@ -41,7 +41,8 @@ void lower_setmaxnreg(Builder& builder) {
   builder.expect_operands(1);
   const std::uint64_t count = builder.integer(0);
   if (count < kLeast || count > kMost || count % kStep != 0) {
-    builder.malformed(fmt::format("{} registers; multiples of {} from {} to {} are allowed", count, kStep, kLeast, kMost));
+    builder.malformed(
+        fmt::format("{} registers; multiples of {} from {} to {} are allowed", count, kStep, kLeast, kMost));
   }
   builder.operation.immediate = count;
   builder.operation.mode = static_cast<std::uint8_t>(*kind);

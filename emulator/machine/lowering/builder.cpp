@@ -95,8 +95,8 @@ void Builder::take_cache_hints() {
   for (std::size_t i = 0; i < taken_.size(); ++i) {
     const std::string& name = instruction_.modifiers[i];
     const bool level = name.starts_with("L1::") || (name.starts_with("L2::") && name != "L2::cache_hint");
-    const bool plain = name == "ca" || name == "cg" || name == "cs" || name == "lu" || name == "cv" || name == "wb" ||
-                       name == "wt";
+    const bool plain =
+        name == "ca" || name == "cg" || name == "cs" || name == "lu" || name == "cv" || name == "wb" || name == "wt";
     if (level || plain) taken_[i] = true;
   }
 }

@@ -33,6 +33,10 @@ class KernelBuilder {
   void note_touches(const std::vector<CompiledKernel::Touch>& touches);
   /// Registers must be watched: the kernel has instructions that use them asynchronously.
   void track_registers() { compiled_.tracks_registers = true; }
+  /// Keeps the operands of a wgmma.mma_async; returns their number in CompiledKernel::products.
+  std::uint64_t add_product(WarpgroupProduct product);
+  /// What the module was compiled for, "sm_90a".
+  const std::string& target() const;
   std::uint16_t class_named(std::string_view name);
 
   /// What the name of a variable stands for in an instruction.

@@ -142,7 +142,8 @@ void KernelBuilder::lower_all() {
 }
 
 void KernelBuilder::note_touches(const std::vector<CompiledKernel::Touch>& touches) {
-  // Operations before the last one that the same instruction needed, such as the load of a special register, touch none.
+  // Operations before the last one that the same instruction needed, such as the load of a special register, touch
+  // none.
   std::vector<std::uint32_t>& begin = compiled_.touch_begin;
   begin.resize(compiled_.code.size(), static_cast<std::uint32_t>(compiled_.touches.size()));
   compiled_.touches.insert(compiled_.touches.end(), touches.begin(), touches.end());
@@ -182,6 +183,15 @@ Ref KernelBuilder::temporary(std::uint32_t size) {
     fail(Fault::Kind::kUnsupported, kernel_.line, "the kernel has too many registers");
   }
   return ref;
+}
+
+std::uint64_t KernelBuilder::add_product(WarpgroupProduct product) {
+  compiled_.products.push_back(std::move(product));
+  return compiled_.products.size() - 1;
+}
+
+const std::string& KernelBuilder::target() const {
+  return module_.target;
 }
 
 std::uint16_t KernelBuilder::class_named(std::string_view name) {
