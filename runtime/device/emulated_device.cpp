@@ -1,6 +1,7 @@
 #include <fmt/format.h>
 
 #include <mutex>
+#include <optional>
 #include <typeinfo>
 #include <utility>
 
@@ -121,7 +122,16 @@ class EmulatedDevice final : public Device {
   }
 
  private:
-  static emulator::MachineOptions machine_options(const EmulatorOptions& options) { return {.seed = options.seed}; }
+  static emulator::MachineOptions machine_options(const EmulatorOptions& options) {
+    const std::optional<emulator::Schedule> schedule = emulator::schedule_named(options.schedule);
+    if (!schedule) {
+      std::string known;
+      for (const emulator::Schedule each : emulator::all_schedules()) known += fmt::format(" {}", name_of(each));
+      throw Error(ErrorCode::kInvalidArgument,
+                  fmt::format("the emulator has no schedule '{}'; it has:{}", options.schedule, known));
+    }
+    return {.seed = options.seed, .schedule = *schedule, .races = options.races};
+  }
 
   std::mutex mutex_;
   emulator::Machine machine_;

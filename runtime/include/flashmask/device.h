@@ -92,8 +92,11 @@ FLASHMASK_API std::shared_ptr<Device> open_cuda_device(int ordinal = 0);
 struct EmulatorOptions {
   Target target{};         ///< architecture whose code is generated and whose PTX is executed
   std::uint64_t seed = 0;  ///< interleaving of warps and landing of asynchronous copies
+  std::string schedule = "random";  ///< how warps take turns: docs/emulator.md lists the names
+  bool races = true;                ///< checks that conflicting accesses are ordered
 };
-/// A device that executes PTX on the CPU: for machines without a GPU, and stricter than one.
+/// A device that executes PTX on the CPU: for machines without a GPU, and stricter than one. Throws
+/// Error{kInvalidArgument} for a schedule that does not exist.
 FLASHMASK_API std::shared_ptr<Device> open_emulated_device(const EmulatorOptions& options = {});
 
 /// RAII for one allocation.

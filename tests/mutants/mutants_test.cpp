@@ -1,0 +1,247 @@
+// Every wait, barrier, fence, commit and arrival of every kernel is needed, and the emulator notices when one is missing.
+
+#include <fmt/format.h>
+#include <gtest/gtest.h>
+
+#include <cstring>
+#include <functional>
+#include <map>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "flashmask/device_masks.h"
+#include "flashmask/mask_builders.h"
+#include "flashmask/runtime.h"
+#include "tests/forward/launch.h"
+#include "tests/forward/problems.h"
+#include "tests/forward/tested_device.h"
+#include "tests/mutants/mutating_device.h"
+#include "tests/mutants/mutation.h"
+
+namespace flashmask::mutants {
+namespace {
+
+using forward_tests::Intervals;
+using forward_tests::TestProblem;
+
+using Bytes = std::vector<std::byte>;
+
+template <class T>
+void append(Bytes& bytes, const std::vector<T>& values) {
+  const auto* begin = reinterpret_cast<const std::byte*>(values.data());
+  bytes.insert(bytes.end(), begin, begin + values.size() * sizeof(T));
+}
+
+/// Work that runs kernels, and everything that they wrote. The same bits whatever the schedule.
+using Scenario = std::function<Bytes(Runtime&)>;
+
+/// Mutants that nothing notices, because the instruction is not needed, with the argument why.
+struct Survivor {
+  std::string entry;   ///< a part of the name
+  std::string change;  ///< a part
+  std::string reason;
+};
+
+struct Family {
+  std::string name;
+  std::vector<Scenario> scenarios;
+  std::vector<Survivor> survivors;
+};
+
+// --- the families ----------------------------------------------------------------------------------------------------
+
+Scenario forward(MaskForm form, const TileConfig& tile, int head_dim, forward_tests::Extents extents,
+                 forward_tests::Variety variety, bool with_plan) {
+  return [=](Runtime& runtime) {
+    KernelDescriptor descriptor;
+    descriptor.mask_form = form;
+    descriptor.head_dim_qk = descriptor.head_dim_v = head_dim;
+    const TestProblem problem(descriptor, extents, variety);
+    const auto kernel = runtime.request(descriptor, {.hint = {}, .config = tile});
+    const forward_tests::LaunchResult result =
+        run_forward(runtime, *kernel, problem, {.wants_lse = true, .with_plan = with_plan});
+    Bytes bytes;
+    append(bytes, result.output);
+    append(bytes, result.lse);
+    return bytes;
+  };
+}
+
+/// Rings of two to four slots, with and without the query in registers; closed forms and vectors, with a plan that fills
+/// its list of tiles several times and without; two row tiles of different length.
+Family forward_family() {
+  constexpr TileConfig kTwoSlots{32, 16, 2, 2, false};
+  constexpr TileConfig kThreeSlots{32, 16, 2, 3, true};
+  constexpr TileConfig kFourSlots{16, 32, 1, 4, false};
+  const forward_tests::Extents short_rows{.batch = 1, .seqlen_q = 45, .seqlen_k = 150};
+  const forward_tests::Extents long_rows{.batch = 1, .seqlen_q = 40, .seqlen_k = 1300};
+  Family family;
+  family.name = "Forward";
+  family.scenarios = {
+      forward(MaskForm::kNone, kTwoSlots, 16, short_rows, {}, false),
+      forward(MaskForm::kNone, kThreeSlots, 32, short_rows, {}, false),
+      forward(MaskForm::kCausal, kFourSlots, 16, {.batch = 1, .seqlen_q = 150, .seqlen_k = 150}, {}, false),
+      forward(MaskForm::kC1, kTwoSlots, 16, short_rows, {}, false),
+      forward(MaskForm::kF4, kThreeSlots, 16, long_rows, {.intervals = Intervals::kHoles}, true),
+      forward(MaskForm::kF2, kTwoSlots, 16, long_rows, {.intervals = Intervals::kNoneMasked}, true),
+  };
+  return family;
+}
+
+Bytes plan_of(Runtime& runtime, const Mask& mask, TileShape tile) {
+  DeviceBuffer indices(runtime.device(), mask.startend_row_indices().size_bytes());
+  runtime.device()->copy_to_device(indices.get(), std::as_bytes(mask.startend_row_indices()), nullptr);
+  MaskPlan plan(runtime, mask.shape(), indices.get());
+  const PlanContent content = MaskPlan::read(*runtime.device(), plan.prepare(tile));
+  Bytes bytes;
+  append(bytes, content.row_classes);
+  append(bytes, content.key_classes);
+  append(bytes, content.row_order);
+  append(bytes, content.key_order);
+  return bytes;
+}
+
+Family plan_family() {
+  Family family;
+  family.name = "Plan";
+  family.scenarios = {
+      [](Runtime& runtime) {
+        return plan_of(runtime, masks::causal_documents({2300, 2300}, {700, 1, 900, 300, 399}), {16, 16});
+      },
+      [](Runtime& runtime) { return plan_of(runtime, masks::documents({130, 130}, {50, 30, 50}), {32, 16}); },
+  };
+  return family;
+}
+
+template <class Source>
+Bytes written_mask(Runtime& runtime, bool causal, const device_masks::Extents& extents, const Source& source) {
+  const MaskForm form = causal ? MaskForm::kC1 : MaskForm::kF2;
+  const std::size_t size = device_masks::bytes_needed(form, extents);
+  DeviceBuffer output(runtime.device(), size);
+  if (causal) {
+    device_masks::causal_documents(runtime, extents, source, {output.get(), size});
+  } else {
+    device_masks::documents(runtime, extents, source, {output.get(), size});
+  }
+  Bytes bytes(size);
+  runtime.device()->copy_to_host(bytes, output.get(), nullptr);
+  return bytes;
+}
+
+Scenario mask_by_ids(bool causal, std::vector<std::int32_t> ids) {
+  return [=](Runtime& runtime) {
+    DeviceBuffer source(runtime.device(), ids.size() * sizeof(std::int32_t));
+    runtime.device()->copy_to_device(source.get(), std::as_bytes(std::span(ids)), nullptr);
+    const auto seqlen = static_cast<int>(ids.size());
+    return written_mask(runtime, causal, {.batch = 1, .seqlen_q = seqlen, .seqlen_k = seqlen},
+                        device_masks::DocumentIds{source.get()});
+  };
+}
+
+Scenario mask_by_lengths(bool causal, std::vector<std::int32_t> sums) {
+  return [=](Runtime& runtime) {
+    DeviceBuffer source(runtime.device(), sums.size() * sizeof(std::int32_t));
+    runtime.device()->copy_to_device(source.get(), std::as_bytes(std::span(sums)), nullptr);
+    return written_mask(runtime, causal, {.batch = 1, .seqlen_q = sums.back(), .seqlen_k = sums.back()},
+                        device_masks::CumulativeLengths{source.get(), static_cast<int>(sums.size()) - 1});
+  };
+}
+
+Family mask_family() {
+  std::vector<std::int32_t> ids;
+  for (int document = 0; document < 40; ++document) ids.insert(ids.end(), static_cast<std::size_t>(7 + 5 * document), document);
+  Family family;
+  family.name = "MaskWriters";
+  family.scenarios = {
+      mask_by_ids(true, ids),
+      mask_by_ids(false, ids),
+      mask_by_lengths(true, {0, 700, 701, 1600, 2300}),
+      mask_by_lengths(false, {0, 700, 701, 1600, 2300}),
+  };
+  return family;
+}
+
+// --- the run ---------------------------------------------------------------------------------------------------------
+
+/// The orders of warps under which a mutant must be noticed at the latest.
+std::vector<EmulatorOptions> schedules() {
+  std::vector<EmulatorOptions> options;
+  for (const char* schedule : {"random", "in-order", "reversed", "starved", "late-landings"}) {
+    for (const std::uint64_t seed : {1, 2}) {
+      options.push_back({.target = Target{}, .seed = seed, .schedule = schedule, .races = true});
+    }
+  }
+  return options;
+}
+
+std::unique_ptr<Runtime> runtime_on(const std::shared_ptr<MutatingDevice>& device) {
+  return std::make_unique<Runtime>(device, forward_tests::tested_policy());
+}
+
+/// What told the mutant from the kernel; empty when nothing did.
+std::string noticed(const Mutation& mutation, const std::vector<const Scenario*>& scenarios,
+                    const std::map<const Scenario*, Bytes>& expected) {
+  for (const EmulatorOptions& options : schedules()) {
+    for (const Scenario* scenario : scenarios) {
+      const auto device = std::make_shared<MutatingDevice>(options, &mutation);
+      try {
+        if ((*scenario)(*runtime_on(device)) != expected.at(scenario)) return "a wrong result";
+      } catch (const Error& error) {
+        return error.what();
+      }
+    }
+  }
+  return "";
+}
+
+class Mutants : public testing::TestWithParam<Family> {};
+
+TEST_P(Mutants, AreAllNoticedButTheOnesThatChangeNothing) {
+  const Family& family = GetParam();
+  std::map<const Scenario*, Bytes> expected;
+  std::map<std::string, std::vector<const Scenario*>> runs;  // by entry
+  std::map<std::string, std::string> kernels;
+  for (const Scenario& scenario : family.scenarios) {
+    const auto device = std::make_shared<MutatingDevice>(EmulatorOptions{}, nullptr);
+    expected[&scenario] = scenario(*runtime_on(device));
+    for (const auto& [entry, ptx] : device->loaded()) {
+      runs[entry].push_back(&scenario);
+      kernels[entry] = ptx;
+    }
+  }
+  ASSERT_FALSE(kernels.empty());
+  std::vector<bool> needed(family.survivors.size(), false);
+  int all = 0;
+  int survived = 0;
+  for (const auto& [entry, ptx] : kernels) {
+    for (const Mutation& mutation : mutations_of(ptx, entry)) {
+      ++all;
+      const std::string how = noticed(mutation, runs[entry], expected);
+      if (!how.empty()) continue;
+      ++survived;
+      bool argued = false;
+      for (std::size_t i = 0; i < family.survivors.size(); ++i) {
+        const Survivor& survivor = family.survivors[i];
+        if (entry.find(survivor.entry) == std::string::npos) continue;
+        if (mutation.change.find(survivor.change) == std::string::npos) continue;
+        argued = needed[i] = true;
+      }
+      EXPECT_TRUE(argued) << "nothing notices " << describe(mutation);
+    }
+  }
+  EXPECT_GT(all, 0);
+  for (std::size_t i = 0; i < needed.size(); ++i) {
+    EXPECT_TRUE(needed[i]) << "no mutant of " << family.survivors[i].entry << " survives with \""
+                           << family.survivors[i].change << "\": the argument can go";
+  }
+  RecordProperty("mutants", all);
+  RecordProperty("survived", survived);
+  fmt::print("{}: {} kernels, {} mutants, {} not noticed\n", family.name, kernels.size(), all, survived);
+}
+
+INSTANTIATE_TEST_SUITE_P(Kernels, Mutants, testing::Values(forward_family(), plan_family(), mask_family()),
+                         [](const auto& test) { return test.param.name; });
+
+}  // namespace
+}  // namespace flashmask::mutants
