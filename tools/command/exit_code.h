@@ -9,6 +9,7 @@ enum ExitCode : int {
   kExitOk = 0,
   kExitFailed = 1,
   kExitUsage = 2,        ///< wrong options or malformed input
+  kExitFault = 3,        ///< a kernel that `emulate` ran broke a rule of the emulator
   kExitUnsupported = 4,  ///< legal, but no kernel serves it
   kExitNotCached = 5,    ///< the policy forbids to compile
   kExitInterrupted = 130,
