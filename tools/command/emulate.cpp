@@ -40,7 +40,8 @@ constexpr std::size_t kMostPtxBytes = std::size_t{256} << 20;
 /// A Fault and how to see it again.
 class FaultOfRun : public Fault {
  public:
-  FaultOfRun(const Fault& fault, std::string hint) : Fault(fault), hint_(std::move(hint)) {}
+  FaultOfRun(Fault::Kind kind, const std::string& report, std::string hint)
+      : Fault(kind, report), hint_(std::move(hint)) {}
   const std::string& hint() const { return hint_; }
 
  private:
@@ -209,9 +210,9 @@ void take_notes(Machine& machine, std::vector<std::string>& notes) {
 
 void run_once(const Job& job, emulator::Schedule schedule, std::uint64_t seed, Progress& progress, Outputs& outputs,
               EmulateReport& report) {
+  Machine machine(machine_options(job.arguments, schedule, seed, progress));
+  const Addresses addresses = upload(machine, job.tensors);
   try {
-    Machine machine(machine_options(job.arguments, schedule, seed, progress));
-    const Addresses addresses = upload(machine, job.tensors);
     const std::vector<std::byte> parameters = parameter_bytes(job.spec.parameters, job.entry, addresses);
     const auto start = std::chrono::steady_clock::now();
     EmulatedRun run{schedule, seed, 0, machine.launch(*job.program, job.entry.name, job.spec.shape, parameters)};
@@ -220,7 +221,8 @@ void run_once(const Job& job, emulator::Schedule schedule, std::uint64_t seed, P
     report.runs.push_back(std::move(run));
     take_notes(machine, report.notes);
   } catch (const Fault& fault) {
-    throw FaultOfRun(fault, fmt::format("--schedule {} --seed {} repeats this run", name_of(schedule), seed));
+    throw FaultOfRun(fault.kind(), with_names(fault.what(), job.tensors, addresses),
+                     fmt::format("--schedule {} --seed {} repeats this run", name_of(schedule), seed));
   }
 }
 
@@ -243,8 +245,12 @@ void explore(const Job& job, Progress& progress, Outputs& outputs, EmulateReport
   emulator::ExplorationLimits limits;
   limits.preemptions = *job.arguments.explore;
   report.preemptions = limits.preemptions;
-  report.exploration = machine.explore(*job.program, job.entry.name, job.spec.shape, parameters, limits,
-                                       [&](Machine& after) { outputs.collect(after, addresses); });
+  try {
+    report.exploration = machine.explore(*job.program, job.entry.name, job.spec.shape, parameters, limits,
+                                         [&](Machine& after) { outputs.collect(after, addresses); });
+  } catch (const Fault& fault) {
+    throw Fault(fault.kind(), with_names(fault.what(), job.tensors, addresses));
+  }
   take_notes(machine, report.notes);
 }
 

@@ -18,6 +18,7 @@ namespace {
 using nlohmann::json;
 
 constexpr std::size_t kShownValue = 60;
+constexpr int kMostDepth = 64;
 
 [[noreturn]] void refuse_text(std::string_view text, std::size_t position, std::string_view problem) {
   const std::string_view before = text.substr(0, std::min(position, text.size()));
@@ -28,10 +29,14 @@ constexpr std::size_t kShownValue = 60;
               "flashmask emulate --spec-help shows what a launch spec looks like");
 }
 
-/// Refuses a key that its object has had already: the parser would silently keep the last.
-class KeyWatch {
+/// Refuses a key that its object has had already, of which the parser would silently keep the last, and a depth that
+/// would cost the stack of whatever walks over the values.
+class Strictness {
  public:
-  bool operator()(int, json::parse_event_t event, json& parsed) {
+  bool operator()(int depth, json::parse_event_t event, json& parsed) {
+    if (depth > kMostDepth) {
+      throw Error(ErrorCode::kInvalidArgument, fmt::format("launch spec: its values nest deeper than {}", kMostDepth));
+    }
     if (event == json::parse_event_t::object_start) {
       open_.emplace_back();
     } else if (event == json::parse_event_t::object_end) {
@@ -80,8 +85,8 @@ json parse_spec_json(std::string_view text) {
     refuse_text(text, zero, "a zero byte is not JSON");
   }
   try {
-    KeyWatch watch;
-    return json::parse(text.begin(), text.end(), std::ref(watch));
+    Strictness strictness;
+    return json::parse(text.begin(), text.end(), std::ref(strictness));
   } catch (const json::parse_error& error) {
     refuse_text(text, error.byte == 0 ? 0 : error.byte - 1, "this is not valid JSON");
   } catch (const json::out_of_range&) {
@@ -91,7 +96,7 @@ json parse_spec_json(std::string_view text) {
 
 std::optional<std::string> nearest_name(std::string_view word, std::span<const std::string> candidates) {
   const std::string* nearest = nullptr;
-  std::size_t least = std::max<std::size_t>(1, word.size() / 3) + 1;
+  std::size_t least = std::max<std::size_t>(1, (word.size() + 1) / 3) + 1;
   if (word.size() > kShownValue) return std::nullopt;
   for (const std::string& each : candidates) {
     const std::size_t distance = edit_distance(word, each);

@@ -3,9 +3,12 @@
 #include <fmt/format.h>
 #include <fmt/ranges.h>
 
+#include <algorithm>
+#include <charconv>
 #include <filesystem>
 #include <memory>
 #include <optional>
+#include <system_error>
 
 #include "flashmask/error.h"
 #include "tools/command/emulate_elements.h"
@@ -113,6 +116,22 @@ Addresses upload(emulator::Machine& machine, const std::vector<HostTensor>& tens
     addresses.emplace(tensor.name, address);
   }
   return addresses;
+}
+
+std::string with_names(std::string report, const std::vector<HostTensor>& tensors, const Addresses& addresses) {
+  std::vector<emulator::Address> mentioned;
+  for (std::size_t at = report.find("0x"); at != std::string::npos; at = report.find("0x", at + 2)) {
+    emulator::Address address = 0;
+    const auto parsed = std::from_chars(report.data() + at + 2, report.data() + report.size(), address, 16);
+    if (parsed.ec == std::errc{}) mentioned.push_back(address);
+  }
+  for (const HostTensor& tensor : tensors) {
+    const emulator::Address base = addresses.find(tensor.name)->second;
+    const auto within = [&](emulator::Address address) { return address >= base && address - base <= tensor.bytes; };
+    if (std::none_of(mentioned.begin(), mentioned.end(), within)) continue;
+    report += fmt::format("\n  {} has {} bytes at {:#x}", safetensors::printable(tensor.name), tensor.bytes, base);
+  }
+  return report;
 }
 
 std::vector<std::byte> download(const emulator::Machine& machine, const HostTensor& tensor, emulator::Address address) {

@@ -33,6 +33,9 @@ using Addresses = std::map<std::string, emulator::Address, std::less<>>;
 /// Allocates and writes them, in their order. Equal calls on new machines give equal addresses.
 Addresses upload(emulator::Machine& machine, const std::vector<HostTensor>& tensors);
 
+/// A report with a line behind it for every tensor that an address of the report lies in, naming it.
+std::string with_names(std::string report, const std::vector<HostTensor>& tensors, const Addresses& addresses);
+
 /// What is in a tensor now. Throws emulator::Fault when some byte of it was never written.
 std::vector<std::byte> download(const emulator::Machine& machine, const HostTensor& tensor, emulator::Address address);
 
