@@ -2,6 +2,7 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <array>
 #include <bit>
 #include <cmath>
@@ -68,16 +69,15 @@ double value_of(ElementType type, std::uint64_t bits) {
   }
 }
 
-void append(std::vector<std::byte>& bytes, std::uint64_t bits, std::size_t size) {
-  for (std::size_t i = 0; i < size; ++i) bytes.push_back(static_cast<std::byte>(bits >> (8 * i) & 0xff));
-}
-
+/// `bits(i)` of every element.
 template <typename Bits>
 std::vector<std::byte> elements(ElementType type, std::uint64_t count, Bits bits) {
   const std::size_t size = element_bytes(type);
-  std::vector<std::byte> result;
-  result.reserve(count * size);
-  for (std::uint64_t i = 0; i < count; ++i) append(result, bits(i), size);
+  std::vector<std::byte> result(count * size);
+  for (std::uint64_t i = 0; i < count; ++i) {
+    const std::uint64_t value = bits(i);
+    std::memcpy(result.data() + i * size, &value, size);
+  }
   return result;
 }
 
