@@ -281,13 +281,13 @@ TEST(CommandEmulateHelp, TheExampleOfALaunchSpecIsARightOne) {
   EXPECT_THAT(outcome.out, HasSubstr("\"sum\" f32 [1000]"));
 }
 
-TEST(CommandEmulateFault, IsAReportOnStandardErrorAndExitCodeThree) {
+TEST(CommandEmulateFault, IsAReportOnStandardErrorAndExitCodeSix) {
   json spec = json::parse(kVectorAddSpec);
   spec["parameters"][3]["u32"] = 101;
   const Case beyond(kVectorAdd, spec.dump());
   write_file(beyond / "out", "what was there");
   const Outcome outcome = beyond.run({"-o", beyond / "out", "--seed", "5", "--schedule", "in-order"});
-  EXPECT_EQ(outcome.exit_code, 3);
+  EXPECT_EQ(outcome.exit_code, 6);
   EXPECT_EQ(outcome.out, "");
   EXPECT_THAT(
       outcome.err,
@@ -303,7 +303,7 @@ TEST(CommandEmulateFault, AnOutputThatTheKernelLeftUnwrittenIsOne) {
   spec["parameters"][3]["u32"] = 99;
   const Case unwritten(kVectorAdd, spec.dump());
   const Outcome outcome = unwritten.run({"-o", unwritten / "out"});
-  EXPECT_EQ(outcome.exit_code, 3);
+  EXPECT_EQ(outcome.exit_code, 6);
   EXPECT_THAT(outcome.err, AllOf(HasSubstr("output \"sum\": "), HasSubstr("byte 396 of them was never written")));
   EXPECT_FALSE(std::filesystem::exists(unwritten / "out"));
 }
@@ -315,7 +315,7 @@ TEST(CommandEmulateFault, PtxThatIsUnknownOrWrongHasItsOwnExitCodes) {
   EXPECT_THAT(unknown.err, HasSubstr("frobnicate"));
   EXPECT_EQ(Case("this is not PTX", spec).run().exit_code, 2);
   const Outcome trapped = Case(module_of("", "trap;"), spec).run();
-  EXPECT_EQ(trapped.exit_code, 3) << trapped.err;
+  EXPECT_EQ(trapped.exit_code, 6) << trapped.err;
   const Outcome large = Case(module_of("", ""), R"({"grid": [1], "block": [1025], "parameters": []})").run();
   EXPECT_EQ(large.exit_code, 2);
   EXPECT_THAT(large.err, AllOf(HasSubstr("1025"), Not(HasSubstr("hint"))));
@@ -330,7 +330,7 @@ TEST(CommandEmulateEntry, IsChosenByTheOptionByTheSpecOrBecauseThereIsNoOther) {
   EXPECT_EQ(none.exit_code, 2);
   EXPECT_THAT(none.err, AllOf(HasSubstr("first, second"), HasSubstr("--entry")));
   const Case named(two, R"({"entry": "second", "grid": [1], "block": [1], "parameters": []})");
-  EXPECT_EQ(named.run().exit_code, 3);
+  EXPECT_EQ(named.run().exit_code, 6);
   EXPECT_EQ(named.run({"--entry", "first"}).exit_code, 0);
   const Outcome slip = named.run({"--entry", "frist"});
   EXPECT_EQ(slip.exit_code, 2);

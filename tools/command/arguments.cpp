@@ -15,11 +15,9 @@ namespace flashmask::command {
 namespace {
 
 constexpr const char* kExitCodes =
-    "Exit codes: 0 ok, 1 failed, 2 wrong usage or malformed input, 3 an emulated kernel broke a rule, 4 unsupported, 5 "
-    "not\n"
-    "cached although compiling is forbidden (FLASHMASK_NO_JIT=1), 130 interrupted. Results go to standard output, all "
-    "else\n"
-    "to standard error.";
+    "Exit codes: 0 ok, 1 failed, 2 wrong usage or malformed input, 4 unsupported, 5 not cached although compiling is\n"
+    "forbidden (FLASHMASK_NO_JIT=1), 6 an emulated kernel broke a rule, 130 interrupted. Results go to standard\n"
+    "output, all else to standard error.";
 
 constexpr const char* kRunHelp =
     "Reads q [B,Sq,Hq,D], k [B,Sk,Hk,D], v [B,Sk,Hk,Dv] (all F16 or all BF16) and, if it is there,\n"

@@ -3,13 +3,11 @@
 namespace flashmask::command {
 
 const char* const kEmulateHelp =
-    "Runs a kernel of any PTX text on the emulator, under all of its checks. Needs no GPU and no compiler. A broken "
-    "rule\n"
-    "is a report on standard error and exit code 3; PTX that the emulator does not know is exit code 4. Several runs\n"
-    "(--repeat, --all-schedules, --explore) each start from the same memory, and the outputs are compared; what is\n"
-    "written is that of the first. --spec-help shows what a launch spec looks like.\n\n"
-    "Example:\n  flashmask emulate vector_add.ptx --launch vector_add.json -o sum.safetensors --all-schedules --repeat "
-    "4";
+    "Runs a kernel of any PTX text on the emulator, under all of its checks. Needs no GPU and no compiler. A broken\n"
+    "rule is a report on standard error and exit code 6; PTX that the emulator does not know is exit code 4. Several\n"
+    "runs (--repeat, --all-schedules, --explore) each start from the same memory, and the outputs are compared; what\n"
+    "is written is that of the first. --spec-help shows what a launch spec looks like.\n\n"
+    "Example:\n  flashmask emulate vector_add.ptx --launch vector_add.json -o sum.safetensors --repeat 4";
 
 const char* const kLaunchSpecHelp =
     R"(A launch spec is one JSON object:

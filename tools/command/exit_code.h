@@ -9,9 +9,9 @@ enum ExitCode : int {
   kExitOk = 0,
   kExitFailed = 1,
   kExitUsage = 2,        ///< wrong options or malformed input
-  kExitFault = 3,        ///< a kernel that `emulate` ran broke a rule of the emulator
   kExitUnsupported = 4,  ///< legal, but no kernel serves it
   kExitNotCached = 5,    ///< the policy forbids to compile
+  kExitFault = 6,        ///< a kernel that `emulate` ran broke a rule of the emulator
   kExitInterrupted = 130,
 };
 
