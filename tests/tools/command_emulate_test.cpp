@@ -3,6 +3,7 @@
 #include <gtest/gtest.h>
 #include <signal.h>
 
+#include <algorithm>
 #include <cstdlib>
 #include <cstring>
 #include <nlohmann/json.hpp>
@@ -335,6 +336,79 @@ TEST(CommandEmulateEntry, IsChosenByTheOptionByTheSpecOrBecauseThereIsNoOther) {
   const Outcome slip = named.run({"--entry", "frist"});
   EXPECT_EQ(slip.exit_code, 2);
   EXPECT_THAT(slip.err, HasSubstr("hint: first may be meant"));
+}
+
+TEST(CommandEmulateRaces, AreFaultsUnlessTheyAreNotAskedFor) {
+  // Two warps write the same word, and nothing orders them.
+  const Case race(module_of(".param .u64 out", R"(
+    .reg .b64 %out;
+    .reg .b32 %thread;
+    ld.param.u64 %out, [out];
+    mov.u32 %thread, %tid.x;
+    shr.u32 %thread, %thread, 5;
+    st.global.u32 [%out], %thread;)"),
+                  R"({"grid": [1], "block": [64], "parameters": [{"buffer": "out", "dtype": "u32", "shape": [1]}]})");
+  const Outcome outcome = race.run();
+  EXPECT_EQ(outcome.exit_code, 6) << outcome.out;
+  EXPECT_THAT(outcome.err,
+              AllOf(HasSubstr("race"), HasSubstr("st.global.u32 [%out], %thread;"),
+                    HasSubstr("\"out\" has 4 bytes at 0x"), HasSubstr("hint: --schedule random --seed 0")));
+  EXPECT_EQ(race.run({"--no-races"}).exit_code, 0);
+}
+
+TEST(CommandEmulateTrace, PrintsTheInstructionsOfOneWarpWithTheLanesThatRunThem) {
+  const Case vector_add(kVectorAdd, kVectorAddSpec);
+  const Outcome whole = vector_add.run({"--trace", "cta=1,0,0,warp=0"});
+  EXPECT_EQ(whole.exit_code, 0);
+  EXPECT_THAT(whole.err, AllOf(StartsWith("trace     line "), HasSubstr("  ffffffff  add.f32 %x, %x, %y;\n")));
+  // Elements 96 to 99.
+  const Outcome end = vector_add.run({"--trace", "cta=1,0,0 warp=1"});
+  EXPECT_THAT(end.err, AllOf(HasSubstr("  ffffffff  setp.ge.u32"), HasSubstr("  0000000f  add.f32")));
+  const Outcome lane = vector_add.run({"--trace", "cta=1,0,0,warp=1,lanes=0x10"});
+  EXPECT_THAT(lane.err, AllOf(HasSubstr("  ffffffff  setp.ge.u32"), Not(HasSubstr("add.f32"))));
+}
+
+TEST(CommandEmulateTrace, EndsAtItsLimitAndSaysSo) {
+  const Case vector_add(kVectorAdd, kVectorAddSpec);
+  const Outcome outcome = vector_add.run({"--trace", "warp=1", "--trace-lines", "2"});
+  EXPECT_EQ(outcome.exit_code, 0);
+  EXPECT_EQ(std::count(outcome.err.begin(), outcome.err.end(), '\n'), 3);
+  EXPECT_THAT(outcome.err, HasSubstr("trace     … and more; --trace-lines N prints N of them\n"));
+}
+
+TEST(CommandEmulateExplore, RunsEveryOrderAndTellsWhatDependsOnIt) {
+  json spec = json::parse(kTicketsSpec);
+  spec["block"] = {96};
+  spec["parameters"][1]["shape"] = {3};
+  const Case tickets(kTickets, spec.dump());
+  const Outcome text = tickets.run({"--explore", "2"});
+  ASSERT_EQ(text.exit_code, 0) << text.err;
+  EXPECT_THAT(text.out, AllOf(HasSubstr(" of at most 2 preemptions, every order within that bound"),
+                              HasSubstr("min 3, max 3, 0 NaN; the same in every run"),
+                              HasSubstr("min 0, max 2, 0 NaN; NOT the same in every run")));
+  const json exploration = json::parse(tickets.run({"--explore", "1", "--json"}).out).at("exploration");
+  EXPECT_EQ(exploration.at("complete"), true);
+  EXPECT_GT(exploration.at("runs"), 1);
+}
+
+TEST(CommandEmulateTensorMap, IsAParameterOfItsOwnAndIsJudgedByTheRulesOfItsEncoding) {
+  const auto spec = [](const std::string& more) {
+    return R"({"grid": [1], "block": [1],
+      "memory": [{"buffer": "a", "dtype": "bf16", "shape": [128, 64], "fill": 1}],
+      "parameters": [{"tensor_map": {"of": "a", "element": "bf16", "sizes": [64, 128], "box": [64, 32],
+                                     "swizzle": "128B")" +
+           more + "}}]}";
+  };
+  const std::string kernel = module_of(".param .align 64 .b8 map[128]", "");
+  const Outcome right = Case(kernel, spec(R"(, "strides": [128], "fill": "nan", "offset": 16)")).run();
+  EXPECT_EQ(right.exit_code, 0) << right.err;
+  const Outcome wrong = Case(kernel, spec(R"(, "offset": 8)")).run();
+  EXPECT_EQ(wrong.exit_code, 2);
+  EXPECT_THAT(wrong.err,
+              AllOf(HasSubstr("launch spec: parameters[0].tensor_map: address"), HasSubstr("multiple of 16")));
+  const Outcome unaligned = Case(module_of(".param .align 8 .b8 map[128]", ""), spec("")).run();
+  EXPECT_EQ(unaligned.exit_code, 2);
+  EXPECT_THAT(unaligned.err, HasSubstr("parameters[0] (tensor_map) is aligned to 64 bytes, but map of k to 8"));
 }
 
 TEST(CommandEmulateInterrupted, LeavesNothing) {
