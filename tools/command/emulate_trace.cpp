@@ -33,10 +33,13 @@ std::vector<std::string_view> split(std::string_view text) {
   return words;
 }
 
-std::string_view trimmed(std::string_view text) {
+/// A line of PTX without the blanks around it, and with blanks for its tabs.
+std::string tidy(std::string_view text) {
   const std::size_t first = text.find_first_not_of(" \t");
   if (first == std::string_view::npos) return {};
-  return text.substr(first, text.find_last_not_of(" \t\r") + 1 - first);
+  std::string line(text.substr(first, text.find_last_not_of(" \t\r") + 1 - first));
+  std::replace(line.begin(), line.end(), '\t', ' ');
+  return line;
 }
 
 }  // namespace
@@ -86,7 +89,7 @@ void Tracer::operator()(const emulator::TraceStep& step) {
     return;
   }
   --left_;
-  print_(fmt::format("trace     line {:>5}  {:08x}  {}", step.line, step.lanes, trimmed(step.text)));
+  print_(fmt::format("trace     line {:>5}  {:08x}  {}", step.line, step.lanes, tidy(step.text)));
 }
 
 }  // namespace flashmask::command
