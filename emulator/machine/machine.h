@@ -104,12 +104,25 @@ struct Exploration {
   bool complete = false;  ///< every schedule within the bound was run
 };
 
+/// A parameter of an entry, as the PTX text declares it.
+struct ParameterDeclaration {
+  std::string name;
+  std::size_t bytes = 0;
+  std::size_t alignment = 1;  ///< the parameter lies at the next multiple of it
+};
+struct EntryDeclaration {
+  std::string name;
+  std::vector<ParameterDeclaration> parameters;  ///< in the order of the parameter space
+};
+
 /// A parsed PTX module: immutable, shared by any number of launches and threads.
 class Program {
  public:
   /// Parses PTX text. Throws Fault{kSyntax or kUnsupported}, naming the line.
   static std::shared_ptr<const Program> parse(std::string_view ptx);
   virtual ~Program() = default;
+  /// What can be launched, by name.
+  virtual std::vector<EntryDeclaration> entries() const = 0;
 };
 
 /// A device address; 0 is null. Addresses of different allocations are never adjacent.

@@ -7,6 +7,7 @@
 
 #include "flashmask/error.h"
 #include "flashmask/runtime.h"
+#include "tools/command/emulate_options.h"
 #include "tools/command/mask_options.h"
 #include "tools/command/values.h"
 
@@ -15,7 +16,8 @@ namespace {
 
 constexpr const char* kExitCodes =
     "Exit codes: 0 ok, 1 failed, 2 wrong usage or malformed input, 4 unsupported, 5 not cached although compiling is\n"
-    "forbidden (FLASHMASK_NO_JIT=1), 130 interrupted. Results go to standard output, all else to standard error.";
+    "forbidden (FLASHMASK_NO_JIT=1), 6 an emulated kernel broke a rule, 130 interrupted. Results go to standard\n"
+    "output, all else to standard error.";
 
 constexpr const char* kRunHelp =
     "Reads q [B,Sq,Hq,D], k [B,Sk,Hk,D], v [B,Sk,Hk,Dv] (all F16 or all BF16) and, if it is there,\n"
@@ -181,6 +183,7 @@ Arguments parse_arguments(const std::vector<std::string>& words) {
   explain_app->add_flag("--json", explain.json, "print one JSON object");
   explain_app->footer(kExplainHelp);
   MaskOptions mask(app);
+  EmulateOptions emulate(app);
 
   DoctorArguments doctor;
   CLI::App* doctor_app = app.add_subcommand("doctor", "say what was found where");
@@ -229,6 +232,7 @@ Arguments parse_arguments(const std::vector<std::string>& words) {
     return explain;
   }
   if (mask.parsed()) return mask.arguments();
+  if (emulate.parsed()) return emulate.arguments();
   return doctor;
 }
 

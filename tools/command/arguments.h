@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "flashmask/kernel_descriptor.h"
+#include "tools/command/emulate_arguments.h"
 #include "tools/command/mask_arguments.h"
 
 namespace flashmask::command {
@@ -73,7 +74,7 @@ struct ShownText {
 };
 
 using Arguments = std::variant<RunArguments, CompileArguments, InspectArguments, ExplainArguments, MaskShowArguments,
-                               MaskBuildArguments, MaskListArguments, DoctorArguments, ShownText>;
+                               MaskBuildArguments, MaskListArguments, EmulateArguments, DoctorArguments, ShownText>;
 
 /// Parses the words behind the command's name. Throws Error{kInvalidArgument} with the option, its value and what is
 /// allowed.

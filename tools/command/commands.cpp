@@ -22,6 +22,7 @@ struct Dispatch {
   ExitCode operator()(const MaskShowArguments& arguments) const { return mask_show(arguments); }
   ExitCode operator()(const MaskBuildArguments& arguments) const { return mask_build(arguments); }
   ExitCode operator()(const MaskListArguments& arguments) const { return mask_list(arguments); }
+  ExitCode operator()(const EmulateArguments& arguments) const { return emulate(arguments); }
   ExitCode operator()(const DoctorArguments& arguments) const { return doctor(arguments); }
   ExitCode operator()(const ShownText& shown) const {
     print_result(shown.text);
@@ -29,12 +30,12 @@ struct Dispatch {
   }
 };
 
+}  // namespace
+
 void print_error(const std::string& message, const std::string& hint) {
   fmt::print(stderr, "flashmask: error: {}\n", message);
   if (!hint.empty()) fmt::print(stderr, "hint: {}\n", hint);
 }
-
-}  // namespace
 
 void print_result(const std::string& text) {
   if (std::fwrite(text.data(), 1, text.size(), stdout) != text.size() || std::fflush(stdout) != 0) {

@@ -17,10 +17,14 @@ ExitCode explain(const ExplainArguments& arguments);
 ExitCode mask_show(const MaskShowArguments& arguments);
 ExitCode mask_build(const MaskBuildArguments& arguments);
 ExitCode mask_list(const MaskListArguments& arguments);
+ExitCode emulate(const EmulateArguments& arguments);
 ExitCode doctor(const DoctorArguments& arguments);
 
 /// Parses the words behind the command's name, runs the command and reports any error on standard error.
 ExitCode run_command(const std::vector<std::string>& words);
+
+/// Reports an error on standard error; an empty hint is left out.
+void print_error(const std::string& message, const std::string& hint);
 
 /// Writes to standard output, to its end. Throws Error{kStorage} when it cannot (a full disk, a closed pipe).
 void print_result(const std::string& text);

@@ -11,6 +11,7 @@ enum ExitCode : int {
   kExitUsage = 2,        ///< wrong options or malformed input
   kExitUnsupported = 4,  ///< legal, but no kernel serves it
   kExitNotCached = 5,    ///< the policy forbids to compile
+  kExitFault = 6,        ///< a kernel that `emulate` ran broke a rule of the emulator
   kExitInterrupted = 130,
 };
 

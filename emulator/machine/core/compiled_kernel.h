@@ -43,6 +43,7 @@ struct CompiledKernel {
   std::uint32_t dynamic_shared_offset = 0;
   std::uint32_t local_bytes = 0;
   std::uint32_t parameter_bytes = 0;
+  std::vector<ParameterDeclaration> parameters;
   std::array<std::uint32_t, 3> required_threads = {0, 0, 0};
   std::array<std::uint32_t, 3> maximal_threads = {0, 0, 0};
   /// .reqnctapercluster, zero where not given.
@@ -74,6 +75,7 @@ class CompiledProgram final : public Program {
   std::vector<ptx::Variable> variables;  ///< .global and .const
   std::vector<std::string> class_names;  ///< by Operation::statistics_class
 
+  std::vector<EntryDeclaration> entries() const override;
   /// "line 12: add.s32 %r1, %r2, 3;"
   std::string quote(std::uint32_t line) const;
 

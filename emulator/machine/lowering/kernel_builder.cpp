@@ -72,7 +72,10 @@ void KernelBuilder::place_variables() {
   for (std::size_t i = 0; i < program_.variables.size(); ++i) {
     symbols_[program_.variables[i].name] = {ptx::Space::kGlobal, i};
   }
-  for (const ptx::Variable& each : kernel_.parameters) place(each, parameters, kMostParameterBytes);
+  for (const ptx::Variable& each : kernel_.parameters) {
+    place(each, parameters, kMostParameterBytes);
+    compiled_.parameters.push_back({each.name, each.bytes, each.alignment});
+  }
   for (const ptx::Variable& each : kernel_.variables) {
     if (each.space == ptx::Space::kLocal) place(each, local, kMostLocalBytes);
   }

@@ -79,6 +79,12 @@ std::uint64_t CompiledProgram::next_id() {
   return ++last;
 }
 
+std::vector<EntryDeclaration> CompiledProgram::entries() const {
+  std::vector<EntryDeclaration> result;
+  for (const auto& [name, kernel] : kernels) result.push_back({name, kernel.parameters});
+  return result;
+}
+
 std::shared_ptr<const Program> Program::parse(std::string_view ptx) {
   auto program = std::make_shared<CompiledProgram>();
   program->lines = split_lines(ptx);
