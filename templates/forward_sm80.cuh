@@ -296,7 +296,8 @@ struct Mask {
 
   /// Whether all of a tile is hidden from all rows, as far as single intervals tell; the same answer in all lanes.
   __device__ __forceinline__ bool hides_tile(int first_key, unsigned bounds) const {
-    if (first_key > row_mask.keys_of_row(last_warp_row()).last) return true;
+    // Rows alone hide no tile of the list when they hide nothing but what is beyond the keys.
+    if (RowMask::kHasLast && first_key > row_mask.keys_of_row(last_warp_row()).last) return true;
     if (RowMask::kHasFirst && first_key + config::kTileK <= row_mask.keys_of_row(first_warp_row).first) return true;
     if constexpr (kVectors == 0) return false;
     bool hides = true;
@@ -428,6 +429,9 @@ struct Step {
   }
 };
 
+/// A row of tiles may have no step at all.
+constexpr bool kRowsMaySeeNothing = RowMask::kHasFirst || RowMask::kHasLast || kVectors > 0;
+
 /// Divides by the row sums, writes LSE and, by way of shared memory, whole rows of the output.
 __device__ __forceinline__ void write_results(const ForwardArguments& arguments, const Output& output,
                                               const OnlineSoftmax<kRowBlocks>& softmax, unsigned shared) {
@@ -440,7 +444,9 @@ __device__ __forceinline__ void write_results(const ForwardArguments& arguments,
   float* lse = arguments.lse == nullptr
                    ? nullptr
                    : arguments.lse + static_cast<long long>(head) * arguments.seqlen_q + first_tile_row;
-  __syncthreads();  // every warp is done with the query tile, whose place the output takes
+  // The output takes the place of the query tile. Behind the last barrier of the loop nobody looks at that; where there
+  // was no step, its copy has just landed.
+  if constexpr (kRowsMaySeeNothing) __syncthreads();
 #pragma unroll
   for (int m = 0; m < kRowBlocks; ++m)
 #pragma unroll
@@ -501,7 +507,8 @@ __device__ __forceinline__ void forward_attention(const ForwardArguments& argume
   ring.start({row.first <= row.last, row.first, true}, rows);
   const TileWalk walk(arguments, row_mask, row, mask_head, shared + Layout::kWalk);
   Notes(shared).write(rows.key_rows, rows.value_rows, rows.column_bounds, first_tile_row, item.head);
-  __syncthreads();
+  // The ring's filling reads the walk from the third element on; a query that is held waits for a barrier itself.
+  if constexpr (config::kStages > 3 || !config::kQueryInRegisters) __syncthreads();
 
   Output output;
   output.clear();
@@ -518,7 +525,8 @@ __device__ __forceinline__ void forward_attention(const ForwardArguments& argume
   const Step step{row_mask, ring, walk, query, shared};
 #pragma unroll 1
   for (int position = 0; walk.at(position).exists; ++position) step.attend(position, softmax, output);
-  wait_copies<0>();  // rows that see no key leave the query tile's copy behind
+  // Rows that see no key leave the query tile's copy behind.
+  if constexpr (kRowsMaySeeNothing && !config::kQueryInRegisters) wait_copies<config::kStages - 2>();
 
   write_results(arguments, output, softmax, shared);
 }

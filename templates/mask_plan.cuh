@@ -196,7 +196,7 @@ __device__ __forceinline__ void classify(const Arguments& arguments) {
       take_in(summary, word, first_tile + first);
       if (lane_of_thread() == 0) classes[(first_tile + first) / 32] = word;
     }
-    __syncthreads();
+    // The next chunk needs no barrier: each thread clears the counts that it has read itself.
   }
 
   if (lane_of_thread() == 0) of_warp[warp_of_thread()] = summary;
@@ -231,7 +231,6 @@ struct Sorting {
 /// The work of `count` summaries, longest first; equal buckets of cost keep their order. By a whole CTA.
 __device__ __forceinline__ void sort_work(Sorting& sorting, const Summary* summaries, Work* work, int count) {
   static_assert(kBuckets % kThreads == 0);
-  __syncthreads();
   for (int bucket = static_cast<int>(threadIdx.x); bucket < kBuckets; bucket += kThreads) sorting.places[bucket] = 0;
   if (threadIdx.x == 0) sorting.highest = 0;
   __syncthreads();

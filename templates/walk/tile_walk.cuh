@@ -83,6 +83,7 @@ class TileWalk {
       if (const void* classes = load_shared_pointer(list_ + kSource); classes != nullptr) {
         int cursor[2];
         load_shared(cursor, list_ + kCursor);
+        __syncwarp();  // lane 0 is going to move it
         list_planned(position + kReach, static_cast<const mask_plan::TileWord*>(classes), kept, cursor[0], cursor[1]);
         return;
       }
@@ -137,7 +138,6 @@ class TileWalk {
       list(first + i + lane, tile < tiles.end ? tile : kNoTile,
            tile < tiles.special_begin || tile >= tiles.special_end);
     }
-    __syncwarp();
   }
 
   /// Lists half a list of positions from `first` on, of the visible tiles in a range of the plan's words; the first
@@ -167,13 +167,11 @@ class TileWalk {
         position += __popc(visible);
       }
     }
-    for (int rest = position + lane; rest < end; rest += 32) list(rest, kNoTile, true);
-    // The last word may hold more tiles than there was room for: the next filling looks at it again. All lanes have read
-    // the cursor of this one.
-    __syncwarp();
+    // Not before `first`: where the tiles end in the half before, others are reading that now.
+    for (int rest = max(position, first) + lane; rest < end; rest += 32) list(rest, kNoTile, true);
+    // The last word may hold more tiles than there was room for: the next filling looks at it again.
     if (lane == 0)
       store_shared(list_ + kCursor, static_cast<unsigned>(last_word), static_cast<unsigned>(last_position));
-    __syncwarp();
   }
 
   unsigned list_;

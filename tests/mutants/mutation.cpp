@@ -58,10 +58,11 @@ bool has(std::string_view opcode, std::string_view part) {
 /// What orders, and can be left out without leaving a register unwritten.
 bool is_removable(std::string_view opcode) {
   constexpr std::array kPrefixes = {
-      "bar.sync",       "bar.arrive",      "barrier.sync",   "barrier.cta.sync",  "barrier.arrive",
-      "bar.warp.sync",  "barrier.cluster", "cp.async.wait",  "cp.async.commit",   "cp.async.bulk.wait",
-      "membar",         "fence",           "wgmma.fence",    "wgmma.commit",      "wgmma.wait",
-      "cp.async.bulk.commit", "mbarrier.arrive", "mbarrier.expect_tx", "mbarrier.init", "cp.async.mbarrier.arrive"};
+      "bar.sync",        "bar.arrive",         "barrier.sync",    "barrier.cta.sync",
+      "barrier.arrive",  "bar.warp.sync",      "barrier.cluster", "cp.async.wait",
+      "cp.async.commit", "cp.async.bulk.wait", "membar",          "fence",
+      "wgmma.fence",     "wgmma.commit",       "wgmma.wait",      "cp.async.bulk.commit",
+      "mbarrier.arrive", "mbarrier.expect_tx", "mbarrier.init",   "cp.async.mbarrier.arrive"};
   for (const std::string_view prefix : kPrefixes) {
     if (opcode.starts_with(prefix)) return true;
   }
@@ -104,7 +105,8 @@ std::vector<Change> changes_of(const Statement& statement) {
   if (opcode.starts_with("mbarrier.try_wait") || opcode.starts_with("mbarrier.test_wait")) {
     // The wait is over at once.
     const std::string_view predicate = statement.operands.substr(0, statement.operands.find(','));
-    changes.push_back({fmt::format("{} does not wait", opcode), joined(statement, "setp.eq.u32", fmt::format("{}, 0, 0", predicate))});
+    changes.push_back({fmt::format("{} does not wait", opcode),
+                       joined(statement, "setp.eq.u32", fmt::format("{}, 0, 0", predicate))});
   }
   const bool orders = opcode.starts_with("atom") || opcode.starts_with("red") || opcode.starts_with("ld.") ||
                       opcode.starts_with("st.") || opcode.starts_with("mbarrier.arrive");

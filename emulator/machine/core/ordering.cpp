@@ -46,12 +46,17 @@ bool is_home(const Warp& warp, Agent agent) {
   return agent - warp.order.common.known.first() < warp.order.common.known.home_size();
 }
 
-/// True when what was published in `publication` reaches this warp, and the warp's own scope reaches back.
-bool reaches(const Warp& warp, const Publication& publication, Scope own) {
-  if (is_home(warp, publication.first)) return true;
-  const Scope narrower = std::min(own, publication.scope);
-  if (narrower == Scope::kGpu) return true;
-  return narrower == Scope::kCluster && warp.launch->same_cluster(*warp.cta, publication.first);
+/// True when an ordering of this scope reaches from the warp to the CTA at home with `agent`.
+bool reaches(const Warp& warp, Agent agent, Scope scope) {
+  if (is_home(warp, agent) || scope == Scope::kGpu) return true;
+  return scope == Scope::kCluster && warp.launch->same_cluster(*warp.cta, agent);
+}
+
+void see(Warp& warp, std::uint32_t lanes, const Publication& publication) {
+  for (WarpOrder::Seen& seen : warp.order.seen) {
+    if (seen.lanes == lanes && seen.publisher == publication.first) return seen.order.merge(publication.order);
+  }
+  warp.order.seen.push_back({lanes, publication.first, publication.order});
 }
 
 }  // namespace
@@ -108,13 +113,13 @@ void fence_proxy(Warp& warp, std::uint32_t lanes) {
 
 void fence_memory(Warp& warp, std::uint32_t lanes, Scope scope) {
   WarpOrder& own = warp.order;
-  for (WarpOrder::Extra& seen : own.seen) {
+  for (WarpOrder::Seen& seen : own.seen) {
     const std::uint32_t here = seen.lanes & lanes;
-    if (here == 0) continue;
+    if (here == 0 || !reaches(warp, seen.publisher, scope)) continue;
     acquire(warp, here, seen.order);
     seen.lanes &= ~here;
   }
-  std::erase_if(own.seen, [](const WarpOrder::Extra& seen) { return seen.lanes == 0; });
+  std::erase_if(own.seen, [](const WarpOrder::Seen& seen) { return seen.lanes == 0; });
   for (WarpOrder::Fence& fence : own.fences) fence.lanes &= ~lanes;
   std::erase_if(own.fences, [](const WarpOrder::Fence& fence) { return fence.lanes == 0; });
   // One lane of a partial fence must not publish what only its neighbours know.
@@ -140,11 +145,14 @@ void strong_access(Warp& warp, std::uint32_t lane, std::uint64_t key, const Stro
   auto& places = warp.launch->publications;
   const std::uint32_t lanes = 1u << lane;
   const auto found = places.find(key);
-  if (access.observes && found != places.end() && reaches(warp, found->second, access.scope)) {
-    if (access.acquires) {
-      acquire(warp, lanes, found->second.order);
+  if (access.observes && found != places.end()) {
+    const Publication& publication = found->second;
+    if (!reaches(warp, publication.first, std::min(access.scope, publication.scope))) {
+      // Somebody published it for others.
+    } else if (access.acquires) {
+      acquire(warp, lanes, publication.order);
     } else {
-      extra_of(warp, warp.order.seen, lanes).merge(found->second.order);
+      see(warp, lanes, publication);
     }
   }
   if (!access.writes) return;
@@ -189,8 +197,7 @@ bool ordered_slowly(const AccessRecord& earlier, const Accessor& by, bool& fence
   if ((earlier.where & mine.where & kStrong) != 0) {
     const auto scope_of = [](std::uint32_t where) { return static_cast<Scope>((where & kScopeBits) >> kScopeShift); };
     const Scope narrower = std::min(scope_of(earlier.where), scope_of(mine.where));
-    if (is_home(warp, earlier.agent) || narrower == Scope::kGpu) return true;
-    if (narrower == Scope::kCluster && warp.launch->same_cluster(*warp.cta, earlier.agent)) return true;
+    if (reaches(warp, earlier.agent, narrower)) return true;
   }
   const bool own = earlier.agent == mine.agent;
   // Lanes of one instruction may write the same bytes: one of them wins.

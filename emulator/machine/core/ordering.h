@@ -34,8 +34,14 @@ struct WarpOrder {
     Order order;
   };
   std::vector<Fence> fences;
-  /// What relaxed reads have seen published, for the next fence of these lanes to acquire.
-  std::vector<Extra> seen;
+  /// What relaxed reads have seen published by the CTA at home with `publisher`, for the next fence of these lanes to
+  /// acquire.
+  struct Seen {
+    std::uint32_t lanes;
+    Agent publisher;
+    Order order;
+  };
+  std::vector<Seen> seen;
 };
 
 /// Adds to `order` what `lanes` of the warp know and did until now; what they do from here on is later.
