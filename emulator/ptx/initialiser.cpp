@@ -39,12 +39,12 @@ class Initialiser {
     while (!tokens_.accept('}')) {
       if (tokens_.is('{')) {
         if (depth + 1 == bounds_.size()) tokens_.fail("the braces are nested more deeply than the array");
-        if (end - at < stride(depth)) too_many();
+        if (end - at < stride(depth)) too_many(unbounded);
         tokens_.take();
         row(depth + 1, at);
         at += stride(depth);
       } else {
-        if (end - at < size_) too_many();
+        if (end - at < size_) too_many(unbounded);
         scalar(at);
         at += size_;
       }
@@ -53,7 +53,13 @@ class Initialiser {
     return at;
   }
 
-  [[noreturn]] void too_many() const { tokens_.fail("'" + variable_.name + "' has no room for more initial values"); }
+  [[noreturn]] void too_many(bool unbounded) const {
+    if (unbounded) {
+      tokens_.refuse("the variables with initial values take more than " + std::to_string(kMostInitialBytes) +
+                     " bytes with '" + variable_.name + "'");
+    }
+    tokens_.fail("'" + variable_.name + "' has no room for more initial values");
+  }
 
   void scalar(std::uint64_t at) {
     if (tokens_.peek().kind == Token::Kind::kName) return symbol(at);
