@@ -49,7 +49,8 @@ class KernelParser {
       symbols_.declare(*name, {Symbol::Kind::kVariable, 0}, variable.position);
       // An instruction knows a variable by its name alone, whatever the block.
       if (!fresh || (space != Space::kParam && module_variables_.contains(*name))) {
-        throw ParseError(variable.position, "another variable called '" + variable.name + "' is not known", true);
+        throw ParseError(variable.position,
+                         "a second variable called '" + variable.name + "' is not known: rename one of them", true);
       }
       into.push_back(std::move(variable));
     }

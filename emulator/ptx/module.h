@@ -110,11 +110,11 @@ struct Module {
 constexpr std::size_t kMostRegisters = std::size_t{1} << 20;
 constexpr std::uint64_t kMostVariableBytes = std::uint64_t{1} << 32;  ///< of one variable
 constexpr std::uint64_t kMostInitialBytes = std::uint64_t{16} << 20;  ///< of all variables with initial values
-constexpr std::size_t kMostVariables = std::size_t{1} << 14;
+constexpr std::size_t kMostVariables = std::size_t{1} << 12;
 constexpr std::size_t kMostKernels = std::size_t{1} << 10;
 
 /// Parses PTX text: registers, labels and variables are resolved, debugging directives dropped. Instructions are not
-/// judged: any opcode passes. Throws ParseError.
+/// judged: any opcode but `call` passes. Throws ParseError.
 Module parse_module(std::string_view text);
 
 }  // namespace flashmask::emulator::ptx

@@ -5,7 +5,7 @@
 namespace flashmask::emulator::ptx {
 namespace {
 
-constexpr std::size_t kMostNestedBlocks = 256;
+constexpr std::size_t kMostNestedBlocks = 64;
 
 /// %r12 as "%r" and 12.
 struct NumberedName {
