@@ -214,7 +214,8 @@ TEST(Refusal, OfOperandsOfTheWrongKindCountOrWidth) {
 }
 
 TEST(Refusal, OfClusterSharedMemoryWhereItIsNotKnown) {
-  expect_unsupported(body("ldmatrix.sync.aligned.m8n8.x1.shared::cluster.b16 {%r0}, [%r1];"), {".shared::cluster"});
+  expect_syntax(body("ldmatrix.sync.aligned.m8n8.x1.shared::cluster.b16 {%r0}, [%r1];"), {"column 1"});
+  expect_unsupported(body("cp.async.cg.shared::cluster.global [%r0], [%x0], 16;"), {"from .global to .shared"});
   expect_unsupported(body("ld.param::func.u32 %r0, [%r1];"), {".param::func"});
 }
 
