@@ -242,7 +242,7 @@ std::vector<const Operand*> Builder::elements(std::size_t index) const {
 std::vector<const Operand*> Builder::elements(std::size_t index, std::size_t count) const {
   std::vector<const Operand*> result = elements(index);
   if (result.size() != count) {
-    malformed(operand(index), fmt::format("the operand has {} elements, {} are needed", result.size(), count));
+    malformed(operand(index), fmt::format("a vector operand has {} elements, not {}", result.size(), count));
   }
   return result;
 }
