@@ -2,139 +2,122 @@
 
 #include <bit>
 
+#include "emulator/ptx/initialiser.h"
+
 namespace flashmask::emulator::ptx {
 namespace {
 
-constexpr std::uint64_t kMostBytes = std::uint64_t{1} << 32;
+constexpr std::uint64_t kMostAlignment = 65536;
+constexpr std::size_t kMostDimensions = 8;
 
-/// Values of an initialiser, written one after the other; braces only group.
-class Initialiser {
- public:
-  Initialiser(TokenStream& tokens, Variable& variable) : tokens_(tokens), variable_(variable) {}
-
-  void parse() {
-    variable_.initial.assign(variable_.bytes, 0);
-    value();
+std::uint64_t parse_alignment(TokenStream& tokens) {
+  if (tokens.peek().kind != Token::Kind::kInteger || !std::has_single_bit(tokens.peek().bits) ||
+      tokens.peek().bits > kMostAlignment) {
+    tokens.fail("an alignment, a power of two up to " + std::to_string(kMostAlignment) + ", was expected");
   }
+  return tokens.take().bits;
+}
 
- private:
-  void value() {
-    int depth = 0;
-    do {
-      if (tokens_.accept('{')) {
-        ++depth;
-        continue;
-      }
-      if (tokens_.accept('}')) {
-        --depth;
-        continue;
-      }
-      if (depth > 0 && tokens_.accept(',')) continue;
-      scalar();
-    } while (depth > 0);
-  }
+std::uint32_t parse_lanes(TokenStream& tokens) {
+  if (tokens.accept_dotted("v2")) return 2;
+  if (tokens.accept_dotted("v4")) return 4;
+  return 1;
+}
 
-  void scalar() {
-    const std::uint32_t size = size_of(variable_.type);
-    if (at_ + size > variable_.bytes) tokens_.fail("more initial values than '" + variable_.name + "' has elements");
-    const bool negative = tokens_.accept('-');
-    const Token token = tokens_.peek();
-    std::uint64_t bits = token.bits;
-    switch (token.kind) {
-      case Token::Kind::kInteger:
-        tokens_.take();
-        if (negative) bits = ~bits + 1;
-        break;
-      case Token::Kind::kSingle:
-        tokens_.take();
-        if (negative) bits ^= 0x80000000u;
-        break;
-      case Token::Kind::kDouble:
-        tokens_.take();
-        if (negative) bits ^= std::uint64_t{1} << 63;
-        if (size == 4) bits = std::bit_cast<std::uint32_t>(static_cast<float>(std::bit_cast<double>(bits)));
-        break;
-      case Token::Kind::kName:
-        symbol();
-        bits = 0;
-        break;
-      default:
-        tokens_.fail("an initial value was expected");
-    }
-    for (std::uint32_t i = 0; i < size && i < 8; ++i) {
-      variable_.initial[at_ + i] = static_cast<std::uint8_t>(bits >> (8 * i));
-    }
-    at_ += size;
-  }
-
-  void symbol() {
-    std::string_view name = tokens_.take().text;
-    const bool generic = name == "generic" && tokens_.accept('(');
-    if (generic) name = tokens_.expect_name("a variable");
-    Relocation relocation{at_, std::string(name), 0};
-    if (generic) tokens_.expect(')', "after generic(name");
-    if (tokens_.accept('+')) relocation.addend = static_cast<std::int64_t>(tokens_.expect_integer("an offset"));
-    if (size_of(variable_.type) != 8) tokens_.fail("only a 64-bit element can hold an address");
-    variable_.relocations.push_back(relocation);
-  }
-
-  TokenStream& tokens_;
-  Variable& variable_;
-  std::uint64_t at_ = 0;
-};
-
-Type parse_type(TokenStream& tokens, std::uint32_t& lanes) {
-  lanes = 1;
-  if (tokens.accept_dotted("v2")) lanes = 2;
-  if (tokens.accept_dotted("v4")) lanes = 4;
-  if (tokens.peek().kind != Token::Kind::kDotted) tokens.fail("a type was expected");
-  const std::optional<Type> type = type_named(tokens.peek().text);
+Type parse_type(TokenStream& tokens) {
+  if (tokens.is_dotted("attribute")) tokens.refuse("the directive .attribute is not known");
+  const std::optional<Type> type =
+      tokens.peek().kind == Token::Kind::kDotted ? type_named(tokens.peek().text) : std::nullopt;
   if (!type || *type == Type::kPred) tokens.fail("a type was expected");
   tokens.take();
   return *type;
 }
 
-void parse_bounds(TokenStream& tokens, Variable& variable) {
+/// What a pointer parameter points to does not matter here.
+void skip_pointer_attribute(TokenStream& tokens) {
+  if (!tokens.accept_dotted("ptr")) return;
+  if (tokens.peek().kind == Token::Kind::kDotted && space_named(tokens.peek().text)) tokens.take();
+  if (tokens.accept_dotted("align")) parse_alignment(tokens);
+}
+
+/// `[4][2]`; the first bound may be missing, and is 0 then.
+std::vector<std::uint64_t> parse_bounds(TokenStream& tokens) {
+  std::vector<std::uint64_t> bounds;
   while (tokens.accept('[')) {
-    if (tokens.accept(']')) {
-      variable.bytes = 0;
+    if (bounds.size() == kMostDimensions) {
+      tokens.refuse("an array of more than " + std::to_string(kMostDimensions) + " dimensions");
+    }
+    if (bounds.empty() && tokens.accept(']')) {
+      bounds.push_back(0);
       continue;
     }
-    const std::uint64_t count = tokens.expect_integer("an array bound");
-    if (count != 0 && variable.bytes > kMostBytes / count) tokens.fail("'" + variable.name + "' is too large");
-    variable.bytes *= count;
+    if (tokens.peek().kind != Token::Kind::kInteger || tokens.peek().bits == 0) {
+      tokens.fail("an array bound of at least 1 was expected");
+    }
+    bounds.push_back(tokens.take().bits);
     tokens.expect(']', "after an array bound");
   }
+  return bounds;
+}
+
+/// The size of `variable`; 0 when the first bound is missing.
+std::uint64_t bytes_of(const Variable& variable, const std::vector<std::uint64_t>& bounds) {
+  std::uint64_t bytes = size_of(variable.type);
+  // From the last one, so that the rows are checked even when their number is missing.
+  for (auto bound = bounds.rbegin(); bound != bounds.rend(); ++bound) {
+    if (*bound != 0 && bytes > kMostVariableBytes / *bound) {
+      throw ParseError(variable.position, "'" + variable.name + "' is too large: " +
+                                              std::to_string(kMostVariableBytes) + " bytes are allowed");
+    }
+    bytes *= *bound;
+  }
+  return bytes;
+}
+
+void parse_values(TokenStream& tokens, Variable& variable, const std::vector<std::uint64_t>& bounds,
+                  const DeclarationRules& rules) {
+  if (rules.initial_bytes_left == nullptr || rules.external) {
+    tokens.fail("'" + variable.name + "' cannot have initial values here");
+  }
+  const auto check_room = [&] {
+    if (variable.bytes <= *rules.initial_bytes_left) return;
+    throw ParseError(variable.position,
+                     "the variables with initial values take more than " + std::to_string(kMostInitialBytes) +
+                         " bytes with '" + variable.name + "'",
+                     true);
+  };
+  check_room();
+  tokens.take();
+  parse_initialiser(tokens, variable, bounds);
+  check_room();
+  *rules.initial_bytes_left -= variable.bytes;
 }
 
 }  // namespace
 
-std::vector<Variable> parse_variables(TokenStream& tokens, Space space, bool several) {
+std::vector<Variable> parse_variables(TokenStream& tokens, Space space, const DeclarationRules& rules) {
   Variable pattern;
   pattern.space = space;
-  pattern.line = tokens.line();
-  std::uint64_t alignment = 0;
-  if (tokens.accept_dotted("align")) alignment = tokens.expect_integer("an alignment");
-  std::uint32_t lanes = 1;
-  pattern.type = parse_type(tokens, lanes);
-  // What a pointer parameter points to does not matter here.
-  if (tokens.accept_dotted("ptr")) {
-    if (tokens.peek().kind == Token::Kind::kDotted && space_named(tokens.peek().text)) tokens.take();
-    if (tokens.accept_dotted("align")) tokens.expect_integer("an alignment");
-  }
+  pattern.external = rules.external;
+  const std::uint64_t alignment = tokens.accept_dotted("align") ? parse_alignment(tokens) : 0;
+  const std::uint32_t lanes = parse_lanes(tokens);
+  pattern.type = parse_type(tokens);
+  skip_pointer_attribute(tokens);
   pattern.alignment = alignment != 0 ? alignment : std::uint64_t{size_of(pattern.type)} * lanes;
-  if (!std::has_single_bit(pattern.alignment) || pattern.alignment > 65536) {
-    tokens.fail("an alignment must be a power of two up to 65536");
-  }
   std::vector<Variable> variables;
   do {
     Variable variable = pattern;
+    variable.position = tokens.position();
     variable.name = std::string(tokens.expect_name("the name of a variable"));
-    variable.bytes = std::uint64_t{size_of(pattern.type)} * lanes;
-    parse_bounds(tokens, variable);
-    if (tokens.accept('=')) Initialiser(tokens, variable).parse();
+    std::vector<std::uint64_t> bounds = parse_bounds(tokens);
+    if (lanes != 1) bounds.push_back(lanes);
+    variable.bytes = bytes_of(variable, bounds);
+    if (tokens.is('=')) parse_values(tokens, variable, bounds, rules);
+    if (variable.bytes == 0 && !variable.external) {
+      throw ParseError(variable.position, "the array '" + variable.name + "' needs a bound or .extern");
+    }
     variables.push_back(std::move(variable));
-  } while (several && tokens.accept(','));
+  } while (rules.several && tokens.accept(','));
   return variables;
 }
 

@@ -1,54 +1,36 @@
 #include "emulator/ptx/kernel_parser.h"
 
-#include <unordered_map>
+#include <string>
+#include <unordered_set>
 
 #include "emulator/ptx/declaration.h"
+#include "emulator/ptx/quiet_directive.h"
+#include "emulator/ptx/symbol_table.h"
 
 namespace flashmask::emulator::ptx {
 namespace {
 
-constexpr std::size_t kMostRegisters = std::size_t{1} << 20;
-
-/// A family of registers, `%r<8>`: the first index and how many. A single name has no number behind it.
-struct RegisterFamily {
-  std::uint32_t first = 0;
-  std::uint32_t count = 0;
-};
-
-struct Scope {
-  std::uint32_t parent = 0;
-  std::unordered_map<std::string, std::uint32_t> names;
-  std::unordered_map<std::string, RegisterFamily> families;
-  std::unordered_map<std::string, std::uint32_t> labels;
-};
-
-/// A use of a label, resolved when the whole body is known. `path` leads to the operand.
-struct LabelUse {
-  std::string name;
-  std::uint32_t scope = 0;
-  std::uint32_t instruction = 0;
-  std::uint32_t operand = 0;
-  std::uint32_t line = 0;
-};
-
-struct TargetList {
-  std::vector<std::string> names;
-  std::uint32_t scope = 0;
-  std::uint32_t line = 0;
-};
+constexpr std::uint32_t kMostDimension = 65535;
+constexpr std::size_t kMostModifiers = 32;
 
 class KernelParser {
  public:
-  KernelParser(TokenStream& tokens, const std::vector<Variable>& module_variables)
-      : tokens_(tokens), module_variables_(module_variables) {}
+  KernelParser(TokenStream& tokens, const VariableNames& module_variables, std::size_t& registers_left)
+      : tokens_(tokens),
+        registers_left_(registers_left),
+        module_variables_(module_variables),
+        operands_(tokens, symbols_, module_variables) {}
 
   Kernel run() {
-    kernel_.line = tokens_.line();
+    const Position position = tokens_.position();
+    kernel_.line = position.line;
+    kernel_.column = position.column;
     kernel_.name = std::string(tokens_.expect_name("the name of an entry"));
+    symbols_.open(position);
     if (tokens_.accept('(')) parameters();
     while (tokens_.peek().kind == Token::Kind::kDotted) performance_directive();
     body();
-    resolve_labels();
+    for (const auto& [use, symbol] : symbols_.resolved()) resolve(use, symbol);
     return std::move(kernel_);
   }
 
@@ -56,60 +38,63 @@ class KernelParser {
   void parameters() {
     while (!tokens_.accept(')')) {
       if (!tokens_.accept_dotted("param")) tokens_.fail("a .param declaration was expected");
-      for (Variable& variable : parse_variables(tokens_, Space::kParam, false)) {
-        kernel_.parameters.push_back(std::move(variable));
-      }
+      declare_variables(Space::kParam, {}, kernel_.parameters);
       if (!tokens_.is(')')) tokens_.expect(',', "between parameters");
     }
   }
 
-  void performance_directive() {
-    const std::string_view name = tokens_.peek().text;
-    const bool dimensions = name == "maxntid" || name == "reqntid" || name == "reqnctapercluster";
-    if (dimensions) {
-      tokens_.take();
-      std::array<std::uint32_t, 3> values = {1, 1, 1};
-      for (std::size_t i = 0; i < 3; ++i) {
-        values[i] = static_cast<std::uint32_t>(tokens_.expect_integer("a number of threads"));
-        if (!tokens_.accept(',')) break;
+  void declare_variables(Space space, const DeclarationRules& rules, std::vector<Variable>& into) {
+    for (Variable& variable : parse_variables(tokens_, space, rules)) {
+      const auto [name, fresh] = variable_names_.insert(variable.name);
+      symbols_.declare(*name, {Symbol::Kind::kVariable, 0}, variable.position);
+      // An instruction knows a variable by its name alone, whatever the block.
+      if (!fresh || (space != Space::kParam && module_variables_.contains(*name))) {
+        throw ParseError(variable.position,
+                         "a second variable called '" + variable.name + "' is not known: rename one of them", true);
       }
-      if (name == "maxntid") kernel_.maximal_threads = values;
-      if (name == "reqntid") kernel_.required_threads = values;
-    } else if (name == "minnctapersm" || name == "maxnreg" || name == "maxclusterrank") {
-      tokens_.take();
-      tokens_.expect_integer("a number");
-    } else if (name == "explicitcluster" || name == "noreturn" || name == "blocksareclusters") {
-      tokens_.take();
-    } else if (name == "pragma") {
-      pragma();
-    } else {
-      throw ParseError(tokens_.line(), "the directive ." + std::string(name) + " is not known", true);
+      into.push_back(std::move(variable));
     }
   }
 
-  void pragma() {
-    tokens_.take();
-    do {
-      if (tokens_.peek().kind != Token::Kind::kString) tokens_.fail("a string was expected after .pragma");
-      tokens_.take();
-    } while (tokens_.accept(','));
-    tokens_.expect(';', "after .pragma");
+  std::array<std::uint32_t, 3> dimensions(std::string_view what) {
+    std::array<std::uint32_t, 3> values = {1, 1, 1};
+    for (std::uint32_t& value : values) {
+      value = tokens_.expect_number(what, 1, kMostDimension);
+      if (!tokens_.accept(',')) break;
+    }
+    return values;
+  }
+
+  void performance_directive() {
+    if (skip_quiet_directive(tokens_)) return;
+    const Token& token = tokens_.take();
+    const std::string_view name = token.text;
+    if (name == "maxntid") {
+      kernel_.maximal_threads = dimensions("a number of threads");
+    } else if (name == "reqntid") {
+      kernel_.required_threads = dimensions("a number of threads");
+    } else if (name == "reqnctapercluster") {
+      kernel_.cluster = dimensions("a number of CTAs");
+    } else if (name == "explicitcluster") {
+      kernel_.explicit_cluster = true;
+    } else if (name == "maxclusterrank") {
+      kernel_.maximal_cluster_rank = tokens_.expect_number("a number of CTAs", 1, kMostDimension);
+    } else if (name == "minnctapersm" || name == "maxnctapersm" || name == "maxnreg") {
+      tokens_.expect_number("a number", 1, kMostDimension);
+    } else if (name != "noreturn") {
+      throw ParseError(token.position, "the directive ." + std::string(name) + " is not known", true);
+    }
   }
 
   void body() {
     tokens_.expect('{', "at the start of the body");
-    scopes_.push_back({});
-    scope_ = 0;
-    for (std::uint32_t depth = 1; depth > 0;) {
+    // Parameters share the block of the body.
+    while (symbols_.is_open()) {
       if (tokens_.at_end()) tokens_.fail("'}' was expected at the end of the body");
-      if (tokens_.accept('{')) {
-        scopes_.push_back({});
-        scopes_.back().parent = scope_;
-        scope_ = static_cast<std::uint32_t>(scopes_.size() - 1);
-        ++depth;
+      if (tokens_.is('{')) {
+        symbols_.open(tokens_.take().position);
       } else if (tokens_.accept('}')) {
-        scope_ = scopes_[scope_].parent;
-        --depth;
+        symbols_.close();
       } else if (tokens_.peek().kind == Token::Kind::kDotted) {
         directive();
       } else {
@@ -119,309 +104,171 @@ class KernelParser {
   }
 
   void directive() {
-    const Token token = tokens_.take();
+    if (skip_quiet_directive(tokens_)) return;
+    const Token& token = tokens_.take();
     const std::string_view name = token.text;
     if (name == "reg") {
       registers();
     } else if (name == "shared" || name == "local") {
-      const bool external = false;
-      for (Variable& variable : parse_variables(tokens_, *space_named(name), true)) {
-        variable.external = external;
-        declare(variable.name, variable.line);
-        variables_here_.push_back(variable.name);
-        kernel_.variables.push_back(std::move(variable));
-      }
+      DeclarationRules rules;
+      rules.several = true;
+      declare_variables(*space_named(name), rules, kernel_.variables);
       tokens_.expect(';', "after a declaration");
-    } else if (name == "loc" || name == "file") {
-      tokens_.skip_line(token.line);
-    } else if (name == "pragma") {
-      do {
-        if (tokens_.peek().kind != Token::Kind::kString) tokens_.fail("a string was expected after .pragma");
-        tokens_.take();
-      } while (tokens_.accept(','));
-      tokens_.expect(';', "after .pragma");
+    } else if (name == "param") {
+      throw ParseError(token.position,
+                       "a .param within a body is an argument of a device function, and 'call' is not known", true);
     } else {
-      throw ParseError(token.line, "the directive ." + std::string(name) + " is not known in a body", true);
-    }
-  }
-
-  void declare(const std::string& name, std::uint32_t line) {
-    Scope& scope = scopes_[scope_];
-    if (scope.names.contains(name) || scope.families.contains(name)) {
-      throw ParseError(line, "'" + name + "' is declared twice");
+      throw ParseError(token.position, "the directive ." + std::string(name) + " is not known in a body", true);
     }
   }
 
   void registers() {
-    if (tokens_.peek().kind != Token::Kind::kDotted) tokens_.fail("a register type was expected");
-    const std::optional<Type> type = type_named(tokens_.peek().text);
+    if (tokens_.is_dotted("v2") || tokens_.is_dotted("v4")) tokens_.refuse("registers of a vector type are not known");
+    const std::optional<Type> type =
+        tokens_.peek().kind == Token::Kind::kDotted ? type_named(tokens_.peek().text) : std::nullopt;
     if (!type) tokens_.fail("a register type was expected");
     tokens_.take();
     do {
-      const std::uint32_t line = tokens_.line();
-      const std::string name(tokens_.expect_name("the name of a register"));
-      declare(name, line);
+      const Position position = tokens_.position();
+      const std::string_view name = tokens_.expect_name("the name of a register");
       const auto first = static_cast<std::uint32_t>(kernel_.registers.size());
       if (tokens_.accept('<')) {
         const std::uint64_t count = tokens_.expect_integer("a number of registers");
         tokens_.expect('>', "after a number of registers");
-        if (count > kMostRegisters || first + count > kMostRegisters) throw ParseError(line, "too many registers");
-        scopes_[scope_].families[name] = {first, static_cast<std::uint32_t>(count)};
-        for (std::uint64_t i = 0; i < count; ++i) kernel_.registers.push_back({name + std::to_string(i), *type});
+        add_registers(name, count, *type, position);
+        symbols_.declare_family(name, first, static_cast<std::uint32_t>(count), position);
       } else {
-        if (first + 1 > kMostRegisters) throw ParseError(line, "too many registers");
-        scopes_[scope_].names[name] = first;
-        kernel_.registers.push_back({name, *type});
+        add_registers(name, 1, *type, position);
+        kernel_.registers.back().name = std::string(name);
+        symbols_.declare(name, {Symbol::Kind::kRegister, first}, position);
       }
     } while (tokens_.accept(','));
     tokens_.expect(';', "after a register declaration");
   }
 
+  void add_registers(std::string_view stem, std::uint64_t count, Type type, Position position) {
+    if (count > registers_left_) {
+      throw ParseError(position,
+                       "the registers of the module are more than " + std::to_string(kMostRegisters) + " with '" +
+                           std::string(stem) + "'",
+                       true);
+    }
+    registers_left_ -= count;
+    for (std::uint64_t i = 0; i < count; ++i) {
+      kernel_.registers.push_back({std::string(stem) + std::to_string(i), type});
+    }
+  }
+
   void statement() {
     if (tokens_.accept(';')) return;
-    if (tokens_.peek().kind == Token::Kind::kName && tokens_.peek(1).kind == Token::Kind::kPunctuation &&
-        tokens_.peek(1).text == ":") {
-      return label();
+    const Token& behind = tokens_.peek(1);
+    if (tokens_.peek().kind == Token::Kind::kName && behind.kind == Token::Kind::kPunctuation && behind.text == ":") {
+      label();
+    } else {
+      instruction();
     }
-    instruction();
   }
 
   void label() {
-    const std::uint32_t line = tokens_.line();
-    const std::string name(tokens_.take().text);
-    tokens_.take();
-    if (tokens_.is_dotted("branchtargets")) return branch_targets(name);
-    const auto here = static_cast<std::uint32_t>(kernel_.instructions.size());
-    if (!scopes_[scope_].labels.emplace(name, here).second) {
-      throw ParseError(line, "the label '" + name + "' stands twice in one scope");
+    const Position position = tokens_.position();
+    const std::string_view name = tokens_.take().text;
+    tokens_.expect(':', "after a label");
+    if (tokens_.accept_dotted("branchtargets")) {
+      symbols_.declare(name, {Symbol::Kind::kTargets, branch_targets()}, position);
+    } else if (tokens_.is_dotted("calltargets") || tokens_.is_dotted("callprototype")) {
+      tokens_.refuse("." + std::string(tokens_.peek().text) + " is not known: device functions and 'call' are not");
+    } else {
+      const auto here = static_cast<std::uint32_t>(kernel_.instructions.size());
+      symbols_.declare(name, {Symbol::Kind::kLabel, here}, position);
     }
   }
 
-  void branch_targets(const std::string& name) {
-    TargetList list;
-    list.scope = scope_;
-    list.line = tokens_.line();
-    tokens_.take();
+  /// Returns the index of the list.
+  std::uint32_t branch_targets() {
+    const auto index = static_cast<std::uint32_t>(kernel_.branch_targets.size());
+    std::uint32_t count = 0;
     do {
-      list.names.emplace_back(tokens_.expect_name("a label"));
+      const Position position = tokens_.position();
+      symbols_.use_label({tokens_.expect_name("a label"), position, true, index, count++});
     } while (tokens_.accept(','));
     tokens_.expect(';', "after a list of branch targets");
-    scopes_[scope_].labels[name] = static_cast<std::uint32_t>(target_lists_.size());
-    target_lists_.push_back(std::move(list));
+    kernel_.branch_targets.emplace_back(count);
+    return index;
+  }
+
+  void resolve(const LabelUse& use, Symbol symbol) {
+    if (!use.in_list) {
+      Operand& given = kernel_.instructions[use.container].operands[use.entry];
+      given.index = symbol.index;
+      if (symbol.kind == Symbol::Kind::kTargets) given.kind = Operand::Kind::kTargets;
+    } else if (symbol.kind == Symbol::Kind::kLabel) {
+      kernel_.branch_targets[use.container][use.entry] = symbol.index;
+    } else {
+      throw ParseError(use.position, "'" + std::string(use.name) + "' is a list of branch targets, not a label");
+    }
+  }
+
+  void guard(Instruction& instruction) {
+    if (!tokens_.accept('@')) return;
+    instruction.guarded = true;
+    instruction.guard_negated = tokens_.accept('!');
+    const Position position = tokens_.position();
+    const std::string_view name = tokens_.expect_name("a predicate");
+    const std::optional<Symbol> found = symbols_.find(name);
+    if (!found) throw ParseError(position, "the register " + std::string(name) + " is not declared");
+    if (found->kind != Symbol::Kind::kRegister || kernel_.registers[found->index].type != Type::kPred) {
+      throw ParseError(position, "'" + std::string(name) + "' is not a predicate");
+    }
+    instruction.guard = found->index;
   }
 
   void instruction() {
     Instruction instruction;
-    instruction.line = tokens_.line();
-    if (tokens_.accept('@')) {
-      instruction.guarded = true;
-      instruction.guard_negated = tokens_.accept('!');
-      const std::string name(tokens_.expect_name("a predicate"));
-      const std::optional<std::uint32_t> found = find_register(name);
-      if (!found || kernel_.registers[*found].type != Type::kPred) {
-        throw ParseError(instruction.line, "'" + name + "' is not a predicate");
-      }
-      instruction.guard = *found;
-      instruction.line = tokens_.line();
-    }
+    guard(instruction);
+    const Position position = tokens_.position();
+    instruction.line = position.line;
+    instruction.column = position.column;
     instruction.opcode = std::string(tokens_.expect_name("an instruction"));
-    while (tokens_.peek().kind == Token::Kind::kDotted) instruction.modifiers.emplace_back(tokens_.take().text);
-    if (!tokens_.is(';')) {
-      do {
-        instruction.operands.push_back(operand(0));
-      } while (tokens_.accept(','));
+    if (instruction.opcode == "call") {
+      throw ParseError(position, "'call' is not known: device functions have to be inlined into the kernel", true);
     }
+    while (tokens_.peek().kind == Token::Kind::kDotted) {
+      if (instruction.modifiers.size() == kMostModifiers) {
+        tokens_.fail("an instruction has more than " + std::to_string(kMostModifiers) + " modifiers");
+      }
+      instruction.modifiers.emplace_back(tokens_.take().text);
+    }
+    if (!tokens_.is(';')) operands(instruction);
     tokens_.expect(';', "at the end of '" + instruction.full_name() + "'");
-    const auto index = static_cast<std::uint32_t>(kernel_.instructions.size());
-    for (std::uint32_t i = 0; i < instruction.operands.size(); ++i) {
-      const Operand& given = instruction.operands[i];
-      if (given.kind != Operand::Kind::kLabel) continue;
-      label_uses_.push_back({given.name, scope_, index, i, instruction.line});
-    }
     kernel_.instructions.push_back(std::move(instruction));
   }
 
-  Operand operand(int depth) {
-    if (depth > 2) tokens_.fail("operands are nested too deeply");
-    Operand result = simple_operand(depth);
-    if (tokens_.accept('|')) {
-      Operand pair;
-      pair.kind = Operand::Kind::kPair;
-      pair.elements.push_back(std::move(result));
-      pair.elements.push_back(simple_operand(depth));
-      return pair;
-    }
-    return result;
-  }
-
-  Operand simple_operand(int depth) {
-    if (tokens_.accept('{')) return vector(depth);
-    if (tokens_.accept('[')) return address();
-    if (tokens_.accept('!')) {
-      Operand result = name();
-      result.negated = true;
-      return result;
-    }
-    if (tokens_.peek().kind == Token::Kind::kName) return name();
-    return number();
-  }
-
-  Operand number() {
-    const bool negative = tokens_.accept('-');
-    if (!negative) tokens_.accept('+');
-    const Token token = tokens_.peek();
-    Operand result;
-    result.bits = token.bits;
-    switch (token.kind) {
-      case Token::Kind::kInteger:
-        result.kind = Operand::Kind::kInteger;
-        if (negative) result.bits = ~token.bits + 1;
-        break;
-      case Token::Kind::kSingle:
-        result.kind = Operand::Kind::kSingle;
-        if (negative) result.bits ^= 0x80000000u;
-        break;
-      case Token::Kind::kDouble:
-        result.kind = Operand::Kind::kDouble;
-        if (negative) result.bits ^= std::uint64_t{1} << 63;
-        break;
-      default:
-        tokens_.fail("an operand was expected");
-    }
-    tokens_.take();
-    return result;
-  }
-
-  Operand vector(int depth) {
-    Operand result;
-    result.kind = Operand::Kind::kVector;
+  void operands(Instruction& instruction) {
+    const auto here = static_cast<std::uint32_t>(kernel_.instructions.size());
     do {
-      result.elements.push_back(operand(depth + 1));
-      if (result.elements.size() > 512) tokens_.fail("a vector operand is too long");
+      const std::string_view text = tokens_.peek().text;
+      instruction.operands.push_back(operands_.parse());
+      const Operand& given = instruction.operands.back();
+      if (given.kind != Operand::Kind::kLabel) continue;
+      if (given.negated) throw ParseError(given.position, "a label cannot be negated");
+      const auto entry = static_cast<std::uint32_t>(instruction.operands.size() - 1);
+      symbols_.use_label({text, given.position, false, here, entry});
     } while (tokens_.accept(','));
-    tokens_.expect('}', "after a vector operand");
-    return result;
-  }
-
-  Operand address() {
-    Operand result;
-    result.kind = Operand::Kind::kAddress;
-    if (tokens_.peek().kind == Token::Kind::kName) {
-      result.elements.push_back(name());
-    } else {
-      result.bits = number().bits;
-    }
-    while (tokens_.is('+') || tokens_.is('-')) {
-      const bool negative = tokens_.take().text == "-";
-      const bool twice = tokens_.accept('-');
-      const std::uint64_t offset = tokens_.expect_integer("an offset");
-      result.bits += negative != twice ? ~offset + 1 : offset;
-    }
-    tokens_.expect(']', "after an address");
-    return result;
-  }
-
-  /// Registers first, then variables, special registers, and what is left is taken for a label.
-  Operand name() {
-    Operand result;
-    result.name = std::string(tokens_.expect_name("an operand"));
-    if (result.name == "_") {
-      result.kind = Operand::Kind::kSink;
-      return result;
-    }
-    if (const std::optional<std::uint32_t> found = find_register(result.name)) {
-      result.kind = Operand::Kind::kRegister;
-      result.index = *found;
-      return result;
-    }
-    if (is_variable(result.name)) {
-      result.kind = Operand::Kind::kSymbol;
-      return result;
-    }
-    if (result.name[0] == '%') {
-      result.kind = Operand::Kind::kSpecial;
-      if (tokens_.peek().kind == Token::Kind::kDotted && !tokens_.peek().spaced) {
-        result.name += "." + std::string(tokens_.take().text);
-      }
-      return result;
-    }
-    if (result.name == "WARP_SZ") {
-      result.kind = Operand::Kind::kInteger;
-      result.bits = 32;
-      return result;
-    }
-    result.kind = Operand::Kind::kLabel;
-    return result;
-  }
-
-  std::optional<std::uint32_t> find_register(const std::string& name) const {
-    std::size_t digits = name.size();
-    while (digits > 0 && name[digits - 1] >= '0' && name[digits - 1] <= '9') --digits;
-    // Without leading zeros: %r01 is not %r1.
-    const std::string number = name.substr(digits);
-    const bool numbered = !number.empty() && number.size() < 8 && (number.size() == 1 || number[0] != '0');
-    const std::string stem = name.substr(0, digits);
-    for (std::uint32_t at = scope_;; at = scopes_[at].parent) {
-      const Scope& scope = scopes_[at];
-      if (const auto found = scope.names.find(name); found != scope.names.end()) return found->second;
-      if (numbered) {
-        const auto found = scope.families.find(stem);
-        if (found != scope.families.end()) {
-          const auto index = static_cast<std::uint32_t>(std::stoul(number));
-          if (index < found->second.count) return found->second.first + index;
-        }
-      }
-      if (at == 0) return std::nullopt;
-    }
-  }
-
-  bool is_variable(const std::string& name) const {
-    for (const std::string& each : variables_here_) {
-      if (each == name) return true;
-    }
-    for (const Variable& each : kernel_.parameters) {
-      if (each.name == name) return true;
-    }
-    for (const Variable& each : module_variables_) {
-      if (each.name == name) return true;
-    }
-    return false;
-  }
-
-  std::uint32_t find_label(const std::string& name, std::uint32_t from, std::uint32_t line) const {
-    for (std::uint32_t at = from;; at = scopes_[at].parent) {
-      const auto found = scopes_[at].labels.find(name);
-      if (found != scopes_[at].labels.end()) return found->second;
-      if (at == 0) throw ParseError(line, "the name '" + name + "' is not declared");
-    }
-  }
-
-  void resolve_labels() {
-    for (const LabelUse& use : label_uses_) {
-      Operand& given = kernel_.instructions[use.instruction].operands[use.operand];
-      given.index = find_label(use.name, use.scope, use.line);
-    }
-    for (const TargetList& list : target_lists_) {
-      std::vector<std::uint32_t> targets;
-      for (const std::string& each : list.names) targets.push_back(find_label(each, list.scope, list.line));
-      kernel_.branch_targets.push_back(std::move(targets));
-    }
   }
 
   TokenStream& tokens_;
-  const std::vector<Variable>& module_variables_;
+  std::size_t& registers_left_;
+  const VariableNames& module_variables_;
   Kernel kernel_;
-  std::vector<Scope> scopes_;
-  std::uint32_t scope_ = 0;
-  std::vector<std::string> variables_here_;
-  std::vector<LabelUse> label_uses_;
-  std::vector<TargetList> target_lists_;
+  SymbolTable symbols_;
+  OperandParser operands_;
+  std::unordered_set<std::string> variable_names_;
 };
 
 }  // namespace
 
-Kernel parse_kernel(TokenStream& tokens, const std::vector<Variable>& module_variables) {
-  return KernelParser(tokens, module_variables).run();
+Kernel parse_kernel(TokenStream& tokens, const VariableNames& module_variables, std::size_t& registers_left) {
+  return KernelParser(tokens, module_variables, registers_left).run();
 }
 
 }  // namespace flashmask::emulator::ptx

@@ -8,17 +8,23 @@
 
 namespace flashmask::emulator::ptx {
 
-/// Text that is not PTX, or PTX that this parser does not know. `line` counts from 1.
+/// A place in the text. Both count from 1; a column is one byte, a tab included.
+struct Position {
+  std::uint32_t line = 0;
+  std::uint32_t column = 0;
+};
+
+/// Text that is not PTX, or PTX that this parser does not know.
 class ParseError : public std::runtime_error {
  public:
-  ParseError(std::uint32_t line, const std::string& message, bool unsupported = false)
-      : std::runtime_error(message), line_(line), unsupported_(unsupported) {}
-  std::uint32_t line() const { return line_; }
+  ParseError(Position position, const std::string& message, bool unsupported = false)
+      : std::runtime_error(message), position_(position), unsupported_(unsupported) {}
+  Position position() const { return position_; }
   /// True when the text is PTX but uses what this parser does not know.
   bool unsupported() const { return unsupported_; }
 
  private:
-  std::uint32_t line_;
+  Position position_;
   bool unsupported_;
 };
 
@@ -36,13 +42,16 @@ struct Token {
   Kind kind = Kind::kEnd;
   std::string_view text;
   std::uint64_t bits = 0;
-  std::uint32_t line = 0;
+  Position position;
   /// True when white space stands before the token.
   bool spaced = false;
 };
 
+/// The longest text that is read.
+constexpr std::size_t kMostTextBytes = std::size_t{16} << 20;
+
 /// Splits PTX text into tokens; the last one is kEnd. Comments vanish. Tokens point into `text`.
-/// Throws ParseError on characters or numbers that PTX does not have.
+/// Throws ParseError on characters or numbers that PTX does not have, and on more than kMostTextBytes.
 std::vector<Token> tokenize(std::string_view text);
 
 }  // namespace flashmask::emulator::ptx

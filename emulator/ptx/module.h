@@ -16,6 +16,7 @@ struct Relocation {
   std::uint64_t offset = 0;
   std::string symbol;
   std::int64_t addend = 0;
+  Position position;
 };
 
 /// A variable in memory or a kernel parameter.
@@ -30,7 +31,7 @@ struct Variable {
   /// Initial bytes; empty when nothing initialises the variable.
   std::vector<std::uint8_t> initial;
   std::vector<Relocation> relocations;
-  std::uint32_t line = 0;
+  Position position;  ///< of its name
 };
 
 /// A register of a kernel. `%r<8>` declares eight.
@@ -47,10 +48,11 @@ struct Operand {
     kDouble,    ///< `bits` of a double
     kSymbol,    ///< the address of the variable `name`
     kSpecial,   ///< a special register, `name` with the percent sign
-    kAddress,   ///< [base + bits]; elements[0] is the base, or nothing
+    kAddress,   ///< [base + bits]; elements: the base, or nothing; of [base, {…}] the base and a kVector
     kVector,    ///< {elements…}
     kPair,      ///< elements[0] | elements[1]
-    kLabel,     ///< `index` of the instruction it stands before (or of the branch-target list)
+    kLabel,     ///< `index` of the instruction it stands before
+    kTargets,   ///< `index` into Kernel::branch_targets
     kSink,      ///< '_'
   };
   Kind kind = Kind::kInteger;
@@ -59,10 +61,12 @@ struct Operand {
   std::uint64_t bits = 0;
   std::string name;
   std::vector<Operand> elements;
+  Position position;
 };
 
 struct Instruction {
   std::uint32_t line = 0;
+  std::uint32_t column = 0;  ///< of the opcode, behind a guard
   bool guarded = false;
   bool guard_negated = false;
   std::uint32_t guard = 0;  ///< register index
@@ -76,6 +80,7 @@ struct Instruction {
 struct Kernel {
   std::string name;
   std::uint32_t line = 0;
+  std::uint32_t column = 0;
   std::vector<Variable> parameters;
   std::vector<Variable> variables;  ///< .shared and .local of the body
   std::vector<Register> registers;
@@ -86,6 +91,12 @@ struct Kernel {
   std::array<std::uint32_t, 3> required_threads = {0, 0, 0};
   /// .maxntid, zero where not given.
   std::array<std::uint32_t, 3> maximal_threads = {0, 0, 0};
+  /// .reqnctapercluster, zero where not given.
+  std::array<std::uint32_t, 3> cluster = {0, 0, 0};
+  /// .explicitcluster: a launch must name its cluster.
+  bool explicit_cluster = false;
+  /// .maxclusterrank: CTAs of a cluster at most; zero where not given.
+  std::uint32_t maximal_cluster_rank = 0;
 };
 
 struct Module {
@@ -95,8 +106,15 @@ struct Module {
   std::vector<Kernel> kernels;
 };
 
+// What one module may declare, so that a short text cannot ask for much memory or time.
+constexpr std::size_t kMostRegisters = std::size_t{1} << 20;
+constexpr std::uint64_t kMostVariableBytes = std::uint64_t{1} << 32;  ///< of one variable
+constexpr std::uint64_t kMostInitialBytes = std::uint64_t{16} << 20;  ///< of all variables with initial values
+constexpr std::size_t kMostVariables = std::size_t{1} << 12;
+constexpr std::size_t kMostKernels = std::size_t{1} << 10;
+
 /// Parses PTX text: registers, labels and variables are resolved, debugging directives dropped. Instructions are not
-/// judged: any opcode passes. Throws ParseError.
+/// judged: any opcode but `call` passes. Throws ParseError.
 Module parse_module(std::string_view text);
 
 }  // namespace flashmask::emulator::ptx

@@ -21,7 +21,7 @@ class TokenStream {
     return token;
   }
   bool at_end() const { return peek().kind == Token::Kind::kEnd; }
-  std::uint32_t line() const { return peek().line; }
+  Position position() const { return peek().position; }
 
   bool is(char punctuation) const { return peek().kind == Token::Kind::kPunctuation && peek().text[0] == punctuation; }
   bool is_dotted(std::string_view word) const { return peek().kind == Token::Kind::kDotted && peek().text == word; }
@@ -46,13 +46,16 @@ class TokenStream {
     if (peek().kind != Token::Kind::kInteger) fail(std::string(what) + " was expected");
     return take().bits;
   }
-  /// Drops the rest of the line on which the last directive stands.
-  void skip_line(std::uint32_t line_number) {
-    while (!at_end() && peek().line == line_number) take();
+  /// An integer from `least` to `most`.
+  std::uint32_t expect_number(std::string_view what, std::uint32_t least, std::uint32_t most) {
+    if (peek().kind != Token::Kind::kInteger || peek().bits < least || peek().bits > most) {
+      fail(std::string(what) + " from " + std::to_string(least) + " to " + std::to_string(most) + " was expected");
+    }
+    return static_cast<std::uint32_t>(take().bits);
   }
   /// Drops a block in braces, nested ones included.
   void skip_block() {
-    const std::uint32_t opened = line();
+    const Position opened = position();
     expect('{', "at the start of a block");
     for (int depth = 1; depth > 0;) {
       if (at_end()) throw ParseError(opened, "a block is not closed");
@@ -64,10 +67,13 @@ class TokenStream {
   /// Throws ParseError at the current token.
   [[noreturn]] void fail(const std::string& message) const {
     const Token& token = peek();
-    const std::string found =
-        token.kind == Token::Kind::kEnd ? "the end of the text" : "'" + std::string(token.text) + "'";
-    throw ParseError(token.line, message + ", found " + found);
+    const std::string found = token.kind == Token::Kind::kEnd      ? "the end of the text"
+                              : token.kind == Token::Kind::kDotted ? "'." + std::string(token.text) + "'"
+                                                                   : "'" + std::string(token.text) + "'";
+    throw ParseError(token.position, message + ", found " + found);
   }
+  /// The same for what PTX has and this parser does not know: `what` is a sentence about the current token.
+  [[noreturn]] void refuse(const std::string& what) const { throw ParseError(position(), what, true); }
 
  private:
   std::vector<Token> tokens_;

@@ -43,11 +43,21 @@ bool is_float(Type type);
 bool is_signed(Type type);
 
 /// A PTX state space. Generic stands for an instruction that names none.
-enum class Space : std::uint8_t { kGeneric, kRegister, kParam, kConst, kGlobal, kShared, kLocal, kSharedCluster };
+enum class Space : std::uint8_t {
+  kGeneric,
+  kRegister,
+  kParam,
+  kConst,
+  kGlobal,
+  kShared,  ///< of this CTA
+  kLocal,
+  kSharedCluster,  ///< of any CTA of the cluster
+};
 
 /// "shared" and the like.
 std::string_view name_of(Space space);
-/// The space called `name` (without the dot, "shared::cta" and "param::entry" included), if there is one.
+/// The space called `name` (without the dot, "shared::cta", "shared::cluster" and "param::entry" included), if there is
+/// one. The parameters of device functions, "param::func", are none.
 std::optional<Space> space_named(std::string_view name);
 
 }  // namespace flashmask::emulator::ptx

@@ -317,5 +317,10 @@ TEST(Launch, AfterAFaultTheMachineGoesOn) {
   EXPECT_EQ(download<std::uint32_t>(machine, data, 1)[0], 3u);
 }
 
+TEST(Addresses, OfClusterSharedMemoryLieInTheWindowOfSharedMemory) {
+  const std::string difference = "cvta.shared::cluster.u64 %x, %wa; cvta.shared.u64 %y, %wa; sub.s64 %wd, %x, %y;";
+  EXPECT_EQ(evaluate_wide(difference, 64), 0u);
+}
+
 }  // namespace
 }  // namespace flashmask::emulator::test

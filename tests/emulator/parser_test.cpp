@@ -1,5 +1,6 @@
 #include <gtest/gtest.h>
 
+#include "emulator/machine/core/compiled_kernel.h"
 #include "emulator/ptx/module.h"
 #include "tests/emulator/harness.h"
 
@@ -75,86 +76,128 @@ TEST(Parser, LaysParametersOutByTheirAlignment) {
   EXPECT_NO_THROW(machine.launch(*Program::parse(text), "k", shape(1, 1), std::vector<std::byte>(48)));
 }
 
-std::string report_of(const std::string& text, Fault::Kind kind) {
-  const auto fault = fault_of([&] { Program::parse(text); });
-  if (!fault) return "";
-  EXPECT_EQ(fault->kind(), kind) << fault->what();
-  return fault->what();
+TEST(Parser, KeepsTheShapeOfClusters) {
+  const std::string text =
+      ".version 9.0\n.target sm_90a, debug\n.address_size 64\n.visible .entry k(.param .u32 p)\n"
+      ".explicitcluster\n.reqnctapercluster 2, 1, 1\n.maxclusterrank 8\n{ ret; }\n.entry plain() { ret; }";
+  const ptx::Module module = ptx::parse_module(text);
+  EXPECT_EQ(module.target, "sm_90a");
+  EXPECT_EQ(module.kernels[0].cluster, (std::array<std::uint32_t, 3>{2, 1, 1}));
+  EXPECT_TRUE(module.kernels[0].explicit_cluster);
+  EXPECT_EQ(module.kernels[0].maximal_cluster_rank, 8u);
+  EXPECT_EQ(module.kernels[1].cluster, (std::array<std::uint32_t, 3>{0, 0, 0}));
+  const auto program = Program::parse(text);
+  const auto& compiled = dynamic_cast<const CompiledProgram&>(*program);
+  EXPECT_EQ(compiled.kernels.at("k").required_cluster, (std::array<std::uint32_t, 3>{2, 1, 1}));
 }
 
-std::string body(const std::string& text) {
-  return module_of("", ".reg .b32 %r<4>; .reg .b64 %x<4>; .reg .pred %p<4>; .reg .b16 %h<2>;\n" + text);
+const ptx::Kernel& only_kernel(const ptx::Module& module) {
+  return module.kernels.at(0);
 }
 
-TEST(Refusal, NamesTheInstructionAndTheLine) {
-  const std::string unknown = report_of(body("frobnicate.b32 %r0, %r1;"), Fault::Kind::kUnsupported);
-  EXPECT_NE(unknown.find("frobnicate.b32"), std::string::npos) << unknown;
-  EXPECT_NE(unknown.find("line 8: frobnicate"), std::string::npos) << unknown;
-  const std::string modifier = report_of(body("add.rz.f32 %r0, %r1, %r2;"), Fault::Kind::kUnsupported);
-  EXPECT_NE(modifier.find(".rz"), std::string::npos) << modifier;
-  report_of(body("wgmma.fence.sync.aligned;"), Fault::Kind::kUnsupported);
-  report_of(body("call foo;\nfoo:"), Fault::Kind::kUnsupported);
-  report_of(body("mma.sync.aligned.m8n8k4.row.col.f32.f16.f16.f32 {%r0}, {%r0}, {%r0}, {%r0};"),
-            Fault::Kind::kUnsupported);
-  report_of(body("mov.u32 %r0, %nosuch;"), Fault::Kind::kUnsupported);
+TEST(Parser, ReadsOperandsOfEveryKind) {
+  const ptx::Module module =
+      ptx::parse_module(module_of(".param .u64 map",
+                                  ".reg .b32 %r<4>; .reg .b64 %rd; .reg .pred %p, %q; .shared .b32 s;\n"
+                                  "i [%rd, {%r1, 0, %r2}], [s+16], [%rd+-16], [%rd+8-4];\n"
+                                  "i %p|%q, !%p, {%r0, -1, 0f3F800000}, _, WARP_SZ, %tid.x;\n"
+                                  "i\n\t%r3, [64];"));
+  const auto& instructions = only_kernel(module).instructions;
+  const std::vector<ptx::Operand>& addresses = instructions[0].operands;
+  ASSERT_EQ(addresses.size(), 4u);
+  ASSERT_EQ(addresses[0].elements.size(), 2u);
+  EXPECT_EQ(addresses[0].elements[0].kind, ptx::Operand::Kind::kRegister);
+  EXPECT_EQ(addresses[0].elements[1].kind, ptx::Operand::Kind::kVector);
+  EXPECT_EQ(addresses[0].elements[1].elements.size(), 3u);
+  EXPECT_EQ(addresses[1].elements[0].kind, ptx::Operand::Kind::kSymbol);
+  EXPECT_EQ(addresses[1].bits, 16u);
+  EXPECT_EQ(addresses[2].bits, static_cast<std::uint64_t>(-16));
+  EXPECT_EQ(addresses[3].bits, 4u);
+  const std::vector<ptx::Operand>& others = instructions[1].operands;
+  ASSERT_EQ(others.size(), 6u);
+  EXPECT_EQ(others[0].kind, ptx::Operand::Kind::kPair);
+  EXPECT_TRUE(others[1].negated);
+  EXPECT_EQ(others[2].elements[1].bits, static_cast<std::uint64_t>(-1));
+  EXPECT_EQ(others[2].elements[2].kind, ptx::Operand::Kind::kSingle);
+  EXPECT_EQ(others[3].kind, ptx::Operand::Kind::kSink);
+  EXPECT_EQ(others[4].bits, 32u);
+  EXPECT_EQ(others[5].name, "%tid.x");
+  EXPECT_EQ(instructions[2].operands[0].position.line, instructions[2].line + 1);
+  EXPECT_EQ(instructions[2].operands[0].position.column, 2u);
+  EXPECT_EQ(instructions[2].operands[1].bits, 64u);
 }
 
-TEST(Refusal, OfTextThatIsNotPtx) {
-  for (const std::string& text : {std::string(""),
-                                  std::string("hello"),
-                                  std::string("\x7f"
-                                              "ELF\x02\x01"),
-                                  std::string(".version"),
-                                  std::string(".version 9.0\n"),
-                                  std::string(".version 9.0\n.target sm_80\n.visible .entry k( {"),
-                                  body("add.s32 %r0, %r1;"),
-                                  body("add.s32 %r0, %r1, %x1;"),
-                                  body("mov.u32 %r9, %r1;"),
-                                  body("bra NOWHERE;"),
-                                  body("A: A: ret;"),
-                                  body("add.s32 %r0 %r1, %r2;"),
-                                  body("ld.shared.u32 %r0, [%r1+];"),
-                                  body("@%r0 ret;"),
-                                  body("mov.u32 %r0, 99999999999999999999999;"),
-                                  body(".reg .b32 %r0<5>; .reg .b32 %r0<5>;"),
-                                  body("/* no end"),
-                                  body("mov.f32 %r0, 0f123;"),
-                                  body("setp.eq.s32 %r0, %r1, %r2;"),
-                                  body("setp.eq.s32 %p4, %r1, %r2;"),
-                                  body(".shared .b8 big[99999999999999];"),
-                                  body("{"),
-                                  body("}"),
-                                  body(".reg .b32 %q<4294967295>;")}) {
-    report_of(text, Fault::Kind::kSyntax);
-  }
+TEST(Parser, TellsTheSharedMemoryOfTheClusterFromThatOfTheCta) {
+  EXPECT_EQ(ptx::space_named("shared::cluster"), ptx::Space::kSharedCluster);
+  EXPECT_EQ(ptx::space_named("shared::cta"), ptx::Space::kShared);
+  EXPECT_EQ(ptx::space_named("param::entry"), ptx::Space::kParam);
+  EXPECT_EQ(ptx::space_named("param::func"), std::nullopt);
 }
 
-TEST(Refusal, OfCutAndGarbledTextNeverCrashes) {
-  const std::string text = kText;
-  for (std::size_t length = 0; length < text.size(); ++length) {
-    try {
-      Program::parse(std::string_view(text).substr(0, length));
-    } catch (const Fault&) {
+TEST(Parser, LetsAnInnerBlockHideNames) {
+  const std::string text = module_of("", R"(
+    .reg .b32 %r<2>; .reg .pred %p;
+    {
+      .reg .b32 %r<1>;
+      mov.b32 %r0, 1;
+      mov.b32 %r1, 2;
+      L: @%p bra L;
     }
-  }
-  std::uint64_t state = 1;
-  for (int round = 0; round < 4000; ++round) {
-    std::string garbled = text;
-    for (int change = 0; change < 4; ++change) {
-      state = state * 6364136223846793005ull + 1442695040888963407ull;
-      const std::size_t at = (state >> 33) % garbled.size();
-      const char replacement = "%{}[];,.:0@!-+$r\"\n"[(state >> 20) % 18];
-      if ((state >> 60) % 3 == 0) {
-        garbled.erase(at, (state >> 40) % 20);
-      } else {
-        garbled[at] = replacement;
-      }
-    }
-    try {
-      Program::parse(garbled);
-    } catch (const Fault&) {
-    }
-  }
+    L: @%p bra L;
+    mov.b32 %r0, 3;
+    bra M;
+    { M: bra M; }
+    M:)");
+  const auto instructions = only_kernel(ptx::parse_module(text)).instructions;
+  EXPECT_EQ(instructions[0].operands[0].index, 3u);
+  EXPECT_EQ(instructions[1].operands[0].index, 1u);
+  EXPECT_EQ(instructions[2].operands[0].index, 2u);
+  EXPECT_EQ(instructions[3].operands[0].index, 3u);
+  EXPECT_EQ(instructions[4].operands[0].index, 0u);
+  EXPECT_EQ(instructions[5].operands[0].index, 7u);
+  EXPECT_EQ(instructions[6].operands[0].index, 6u);
+}
+
+TEST(Parser, GivesEveryElementItsInitialValue) {
+  const ptx::Module module = ptx::parse_module(R"(.version 9.0
+.target sm_90a
+.global .b16 rows[2][3] = {{1, 0x2}, {-3}};
+.global .b8 flat[2][2] = {1, 2, 3};
+.global .s32 sized[][2] = {{-1, 0}, {5}};
+.const .f32 floats[4] = {0f3F800000, -0.5, 0d4000000000000000, -0f3F800000};
+.global .v2 .f64 pair = {1.0, 0f3F800000};
+.global .u64 addresses[2] = {generic(rows)+4, flat-1};
+)");
+  const auto words = [&]<class T>(std::size_t variable, T) {
+    const std::vector<std::uint8_t>& bytes = module.variables[variable].initial;
+    std::vector<T> values(bytes.size() / sizeof(T));
+    std::memcpy(values.data(), bytes.data(), bytes.size());
+    return values;
+  };
+  EXPECT_EQ(words(0, std::int16_t{}), (std::vector<std::int16_t>{1, 2, 0, -3, 0, 0}));
+  EXPECT_EQ(words(1, std::uint8_t{}), (std::vector<std::uint8_t>{1, 2, 3, 0}));
+  EXPECT_EQ(words(2, std::int32_t{}), (std::vector<std::int32_t>{-1, 0, 5, 0}));
+  EXPECT_EQ(module.variables[2].bytes, 16u);
+  EXPECT_EQ(words(3, float{}), (std::vector<float>{1, -0.5f, 2, -1}));
+  EXPECT_EQ(words(4, double{}), (std::vector<double>{1, 1}));
+  const std::vector<ptx::Relocation>& addresses = module.variables[5].relocations;
+  ASSERT_EQ(addresses.size(), 2u);
+  EXPECT_EQ(addresses[0].symbol, "rows");
+  EXPECT_EQ(addresses[0].addend, 4);
+  EXPECT_EQ(addresses[1].offset, 8u);
+  EXPECT_EQ(addresses[1].addend, -1);
+}
+
+TEST(Parser, DropsDebuggingDirectivesAndNothingBehindThem) {
+  const ptx::Module module = ptx::parse_module(
+      ".version 9.0 .target sm_90a .address_size 64 .file 1 \"a.cu\", 17, 4 .extern .func f(.param .b32 a); "
+      ".entry k() .pragma \"nounroll\"; { .loc 1 2 3, function_name $L__info+4, inlined_at 1 2 3 ret; .loc 1 2 3 ret; "
+      "}");
+  EXPECT_EQ(only_kernel(module).instructions.size(), 2u);
+}
+
+TEST(Parser, TakesZeroBytesAtTheEndForTheEnd) {
+  EXPECT_NO_THROW(Program::parse(module_of("", "") + std::string(3, '\0')));
 }
 
 }  // namespace

@@ -347,9 +347,8 @@ void run_prefetch(Warp&, const Operation&) {}
 
 // --- lowering --------------------------------------------------------------------------------------------------------
 
-/// Puts the address of operand `index` into its slots.
-void take_address(Builder& builder, std::size_t index, Slot slot, Flag wide, Space space) {
-  builder.address(index, space);
+/// Moves the address that the builder has just filled in to its slots.
+void keep_address(Builder& builder, Slot slot, Flag wide) {
   Operation& operation = builder.operation;
   if (operation.wide != 0) operation.flags |= wide;
   operation.r[slot] = operation.address;
@@ -358,17 +357,19 @@ void take_address(Builder& builder, std::size_t index, Slot slot, Flag wide, Spa
   operation.address = kNoRef;
 }
 
+/// Puts the address of operand `index` into its slots.
+void take_address(Builder& builder, std::size_t index, Slot slot, Flag wide, Space space) {
+  builder.address(index, space);
+  keep_address(builder, slot, wide);
+}
+
 /// [map, {coordinates}]
 void take_map(Builder& builder, std::size_t index, Slot slot, Flag wide) {
-  take_address(builder, index, slot, wide, Space::kGeneric);
-  const Operand& given = builder.operand(index);
-  if (given.elements.size() != 2 || given.elements[1].kind != Operand::Kind::kVector) {
-    builder.malformed("[tensor map, {coordinates}] was expected");
-  }
-  const std::vector<Operand>& coordinates = given.elements[1].elements;
+  const std::vector<Operand>& coordinates = builder.address_with_coordinates(index, Space::kGeneric);
+  keep_address(builder, slot, wide);
   if (coordinates.size() != builder.operation.count) {
-    builder.malformed(fmt::format("{} coordinates are given, the copy has {} dimensions", coordinates.size(),
-                                  builder.operation.count));
+    builder.malformed(builder.operand(index), fmt::format("{} coordinates are given, the copy has {} dimensions",
+                                                          coordinates.size(), builder.operation.count));
   }
   for (std::size_t i = 0; i < coordinates.size(); ++i) {
     builder.operation.r[kCoordinates + i] = builder.source(coordinates[i], Type::kS32);

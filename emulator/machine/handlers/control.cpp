@@ -64,9 +64,7 @@ void lower_brx(Builder& builder) {
   builder.take("uni");
   builder.expect_operands(2);
   builder.operation.r[0] = builder.source(0, Type::kU32);
-  if (builder.operand(1).kind != Operand::Kind::kLabel || !builder.kernel().has_target_list(builder.operand(1).index)) {
-    builder.malformed("a list of branch targets was expected");
-  }
+  if (builder.operand(1).kind != Operand::Kind::kTargets) builder.malformed("a list of branch targets was expected");
   builder.operation.immediate = builder.operand(1).index;
   builder.operation.run = run_indexed_branch;
   builder.statistics_class("control");

@@ -143,6 +143,7 @@ void lower_mov(Builder& builder) {
 std::uint64_t window_of(ptx::Space space) {
   switch (space) {
     case ptx::Space::kShared:
+    case ptx::Space::kSharedCluster:
       return kSharedWindow;
     case ptx::Space::kLocal:
       return kLocalWindow;

@@ -119,11 +119,15 @@ std::uint32_t Builder::register_size(const Operand& given) const {
 }
 
 Ref Builder::destination(const Operand& given, std::uint32_t size) {
+  expect_plain(given);
   if (given.kind == Operand::Kind::kSink) return temporary(size);
-  if (given.kind != Operand::Kind::kRegister) malformed("a register to write to was expected");
+  if (given.kind == Operand::Kind::kSpecial && !special_register_named(given.name)) {
+    malformed(given, "the register " + given.name + " is not declared");
+  }
+  if (given.kind != Operand::Kind::kRegister) malformed(given, "a register to write to was expected");
   if (register_size(given) != size) {
-    malformed(fmt::format("the register {} has {} bits, {} are written", kernel_.register_name(given.index),
-                          register_size(given) * 8, size * 8));
+    malformed(given, fmt::format("the register {} has {} bits, {} are written", kernel_.register_name(given.index),
+                                 register_size(given) * 8, size * 8));
   }
   return touch(given.index, true);
 }
@@ -135,12 +139,13 @@ Ref Builder::touch(std::uint32_t index, bool writes) {
 }
 
 Ref Builder::source(const Operand& given, Type type) {
+  expect_plain(given);
   const std::uint32_t size = ptx::size_of(type);
   switch (given.kind) {
     case Operand::Kind::kRegister:
       if (register_size(given) != size) {
-        malformed(fmt::format("the register {} has {} bits, {} are read", kernel_.register_name(given.index),
-                              register_size(given) * 8, size * 8));
+        malformed(given, fmt::format("the register {} has {} bits, {} are read", kernel_.register_name(given.index),
+                                     register_size(given) * 8, size * 8));
       }
       return touch(given.index, false);
     case Operand::Kind::kInteger: {
@@ -153,31 +158,31 @@ Ref Builder::source(const Operand& given, Type type) {
       if (size == 8)
         return constant(
             std::bit_cast<std::uint64_t>(double{std::bit_cast<float>(static_cast<std::uint32_t>(given.bits))}), 8);
-      if (size != 4) malformed("a 32-bit constant does not fit the type");
+      if (size != 4) malformed(given, "a 32-bit constant does not fit the type");
       return constant(given.bits, 4);
     case Operand::Kind::kDouble: {
       const double value = std::bit_cast<double>(given.bits);
       if (size == 8) return constant(given.bits, 8);
       if (size == 4) return constant(std::bit_cast<std::uint32_t>(static_cast<float>(value)), 4);
-      malformed("a 64-bit constant does not fit the type");
+      malformed(given, "a 64-bit constant does not fit the type");
     }
     case Operand::Kind::kSymbol:
-      return symbol_address(given.name, size);
+      return symbol_address(given, size);
     case Operand::Kind::kSpecial:
-      return special(given.name, size);
+      return special(given, size);
     case Operand::Kind::kLabel:
-      malformed("the name '" + given.name + "' is not declared");
+      malformed(given, "the name '" + given.name + "' is not declared");
     default:
-      malformed("a register or a constant was expected");
+      malformed(given, "a register or a constant was expected");
   }
 }
 
-Ref Builder::symbol_address(const std::string& name, std::uint32_t size) {
-  const std::optional<KernelBuilder::Symbol> symbol = kernel_.find_symbol(name);
-  if (!symbol) malformed("the name '" + name + "' is not declared");
-  if (size != 4 && size != 8) malformed("an address has 32 or 64 bits");
+Ref Builder::symbol_address(const Operand& given, std::uint32_t size) {
+  const std::optional<KernelBuilder::Symbol> symbol = kernel_.find_symbol(given.name);
+  if (!symbol) malformed(given, "the name '" + given.name + "' is not declared");
+  if (size != 4 && size != 8) malformed(given, "an address has 32 or 64 bits");
   if (symbol->space != Space::kGlobal) return constant(symbol->offset, size);
-  if (size != 8) malformed("a global address has 64 bits");
+  if (size != 8) malformed(given, "a global address has 64 bits");
   Operation load;
   load.run = variable_address_handler();
   load.line = instruction_.line;
@@ -188,25 +193,28 @@ Ref Builder::symbol_address(const std::string& name, std::uint32_t size) {
   return load.r[0];
 }
 
-Ref Builder::special(const std::string& name, std::uint32_t size) {
+Ref Builder::special(const Operand& given, std::uint32_t size) {
   Operation load;
   load.run = special_register_handler();
   load.line = instruction_.line;
   load.statistics_class = kernel_.class_named("int");
-  const std::optional<SpecialRegister> which = special_register_named(name);
-  if (!which) unsupported("the special register '" + name + "' is not known");
+  const std::optional<SpecialRegister> which = special_register_named(given.name);
+  if (!which) {
+    unsupported(given, "'" + given.name + "' is neither a declared register nor a special register that is known");
+  }
   load.mode = static_cast<std::uint8_t>(*which);
   load.size = static_cast<std::uint8_t>(size);
-  if (size != 2 && size != 4 && size != 8) malformed("a special register has 16, 32 or 64 bits");
+  if (size != 2 && size != 4 && size != 8) malformed(given, "a special register has 16, 32 or 64 bits");
   load.r[0] = temporary(size);
   kernel_.emit(load);
   return load.r[0];
 }
 
 Ref Builder::predicate_destination(const Operand& given) {
+  expect_plain(given);
   if (given.kind == Operand::Kind::kSink) return temporary(4);
   if (given.kind != Operand::Kind::kRegister || kernel_.register_type(given.index) != Type::kPred) {
-    malformed("a predicate to write to was expected");
+    malformed(given, "a predicate to write to was expected");
   }
   return kernel_.register_ref(given.index);
 }
@@ -214,9 +222,13 @@ Ref Builder::predicate_destination(const Operand& given) {
 Ref Builder::predicate_source(const Operand& given) {
   if (given.kind == Operand::Kind::kInteger) return constant((given.bits != 0) != given.negated ? kAllLanes : 0, 0);
   if (given.kind != Operand::Kind::kRegister || kernel_.register_type(given.index) != Type::kPred) {
-    malformed("a predicate was expected");
+    malformed(given, "a predicate was expected");
   }
   return kernel_.register_ref(given.index) | (given.negated ? kNegatedBit : 0);
+}
+
+void Builder::expect_plain(const Operand& given) const {
+  if (given.negated) malformed(given, "only a predicate that is read can be negated");
 }
 
 std::vector<const Operand*> Builder::elements(std::size_t index) const {
@@ -229,7 +241,9 @@ std::vector<const Operand*> Builder::elements(std::size_t index) const {
 
 std::vector<const Operand*> Builder::elements(std::size_t index, std::size_t count) const {
   std::vector<const Operand*> result = elements(index);
-  if (result.size() != count) malformed(fmt::format("a vector operand has {} elements, not {}", result.size(), count));
+  if (result.size() != count) {
+    malformed(operand(index), fmt::format("a vector operand has {} elements, not {}", result.size(), count));
+  }
   return result;
 }
 
@@ -238,13 +252,27 @@ bool Builder::is_integer(std::size_t index) const {
 }
 
 std::uint64_t Builder::integer(std::size_t index) const {
-  if (operand(index).kind != Operand::Kind::kInteger) malformed("an integer constant was expected");
+  if (operand(index).kind != Operand::Kind::kInteger) malformed(operand(index), "an integer constant was expected");
   return operand(index).bits;
 }
 
 void Builder::address(std::size_t index, Space space) {
   const Operand& given = operand(index);
-  if (given.kind != Operand::Kind::kAddress) malformed("an address in brackets was expected");
+  if (given.kind != Operand::Kind::kAddress) malformed(given, "an address in brackets was expected");
+  if (given.elements.size() > 1) malformed(given.elements[1], "coordinates cannot stand here");
+  place_address(given, space);
+}
+
+const std::vector<Operand>& Builder::address_with_coordinates(std::size_t index, Space space) {
+  const Operand& given = operand(index);
+  if (given.kind != Operand::Kind::kAddress || given.elements.size() != 2) {
+    malformed(given, "an address with coordinates, [base, {x, y}], was expected");
+  }
+  place_address(given, space);
+  return given.elements[1].elements;
+}
+
+void Builder::place_address(const Operand& given, Space space) {
   operation.space = space;
   operation.immediate = given.bits;
   if (given.elements.empty()) {
@@ -255,20 +283,25 @@ void Builder::address(std::size_t index, Space space) {
   const Operand& base = given.elements[0];
   if (base.kind == Operand::Kind::kRegister) {
     const std::uint32_t size = register_size(base);
-    if (size != 4 && size != 8) malformed("an address register has 32 or 64 bits");
+    if (size != 4 && size != 8) malformed(base, "an address register has 32 or 64 bits");
     operation.wide = size == 8;
     operation.address = touch(base.index, false);
     return;
   }
-  if (base.kind != Operand::Kind::kSymbol) malformed("the base of an address is a register or a variable");
+  if (base.kind == Operand::Kind::kSpecial && !special_register_named(base.name)) {
+    malformed(base, "the register " + base.name + " is not declared");
+  }
+  if (base.kind != Operand::Kind::kSymbol) malformed(base, "the base of an address is a register or a variable");
   const std::optional<KernelBuilder::Symbol> symbol = kernel_.find_symbol(base.name);
-  if (!symbol) malformed("the name '" + base.name + "' is not declared");
-  const Space actual = space == Space::kConst ? Space::kGlobal : space;
+  if (!symbol) malformed(base, "the name '" + base.name + "' is not declared");
+  const Space actual = space == Space::kConst           ? Space::kGlobal
+                       : space == Space::kSharedCluster ? Space::kShared
+                                                        : space;
   if (symbol->space != actual) {
-    malformed(fmt::format("the variable '{}' is not in the space .{}", base.name, ptx::name_of(space)));
+    malformed(base, fmt::format("the variable '{}' is not in the space .{}", base.name, ptx::name_of(space)));
   }
   operation.wide = 1;
-  operation.address = symbol_address(base.name, 8);
+  operation.address = symbol_address(base, 8);
 }
 
 void Builder::emit(const Operation& ready) {
@@ -282,11 +315,20 @@ void Builder::expect_nothing_left() const {
 }
 
 void Builder::unsupported(const std::string& why) const {
-  kernel_.fail(Fault::Kind::kUnsupported, instruction_.line, instruction_.full_name() + ": " + why);
+  kernel_.fail(Fault::Kind::kUnsupported, {instruction_.line, instruction_.column},
+               instruction_.full_name() + ": " + why);
+}
+
+void Builder::unsupported(const Operand& given, const std::string& why) const {
+  kernel_.fail(Fault::Kind::kUnsupported, given.position, instruction_.full_name() + ": " + why);
 }
 
 void Builder::malformed(const std::string& why) const {
-  kernel_.fail(Fault::Kind::kSyntax, instruction_.line, instruction_.full_name() + ": " + why);
+  kernel_.fail(Fault::Kind::kSyntax, {instruction_.line, instruction_.column}, instruction_.full_name() + ": " + why);
+}
+
+void Builder::malformed(const Operand& given, const std::string& why) const {
+  kernel_.fail(Fault::Kind::kSyntax, given.position, instruction_.full_name() + ": " + why);
 }
 
 }  // namespace flashmask::emulator

@@ -13,10 +13,15 @@
 
 namespace flashmask::emulator {
 
+/// The .global and .const variables of a module by name: their index in CompiledProgram::variables.
+using GlobalVariables = std::unordered_map<std::string_view, std::uint64_t>;
+
 /// What the lowering of one kernel shares between its instructions.
 class KernelBuilder {
  public:
-  KernelBuilder(const ptx::Module& module, const ptx::Kernel& kernel, CompiledProgram& program);
+  /// Everything is borrowed. `program` gets new classes of instructions.
+  KernelBuilder(const ptx::Module& module, const ptx::Kernel& kernel, const GlobalVariables& globals,
+                CompiledProgram& program);
 
   /// Lowers all instructions. Throws Fault.
   CompiledKernel build();
@@ -45,18 +50,19 @@ class KernelBuilder {
     std::uint64_t offset = 0;  ///< within its space; for global and const the number of the variable
   };
   std::optional<Symbol> find_symbol(const std::string& name) const;
-  bool has_target_list(std::uint32_t index) const { return index < kernel_.branch_targets.size(); }
 
-  [[noreturn]] void fail(Fault::Kind kind, std::uint32_t line, const std::string& what) const;
+  [[noreturn]] void fail(Fault::Kind kind, ptx::Position position, const std::string& what) const;
 
  private:
   void place_registers();
   void place_variables();
   void lower_all();
   void name_registers();
+  [[noreturn]] void fail_registers() const;
 
   const ptx::Module& module_;
   const ptx::Kernel& kernel_;
+  const GlobalVariables& globals_;
   CompiledProgram& program_;
   CompiledKernel compiled_;
   std::vector<Ref> register_offsets_;
@@ -83,6 +89,7 @@ class Builder {
   std::optional<ptx::Type> optional_type();
   /// What type() would return, without using it up.
   std::optional<ptx::Type> next_type() const;
+  /// The state space that the instruction names.
   ptx::Space space_or_generic();
   /// Takes the scope, and fills in how the accesses of the instruction are ordered.
   void take_strength(bool strong, bool acquires, bool releases);
@@ -113,6 +120,8 @@ class Builder {
   bool is_integer(std::size_t index) const;
   /// Fills in address, wide, immediate from [base + offset]; `space` as the instruction says.
   void address(std::size_t index, ptx::Space space);
+  /// The same for [base, {coordinates}], which it returns.
+  const std::vector<ptx::Operand>& address_with_coordinates(std::size_t index, ptx::Space space);
   /// Puts the operation into the kernel before the current one (which may then be changed and used up, too).
   void emit(const Operation& ready);
   Ref temporary(std::uint32_t size) { return kernel_.temporary(size); }
@@ -127,14 +136,20 @@ class Builder {
   }
   const std::vector<CompiledKernel::Touch>& touches() const { return touches_; }
 
+  // Faults of the instruction, or of one of its operands, at its line and column.
   [[noreturn]] void unsupported(const std::string& why) const;
+  [[noreturn]] void unsupported(const ptx::Operand& operand, const std::string& why) const;
   [[noreturn]] void malformed(const std::string& why) const;
+  [[noreturn]] void malformed(const ptx::Operand& operand, const std::string& why) const;
   /// Complains about modifiers that nobody took.
   void expect_nothing_left() const;
 
  private:
-  Ref symbol_address(const std::string& name, std::uint32_t size);
-  Ref special(const std::string& name, std::uint32_t size);
+  Ref symbol_address(const ptx::Operand& operand, std::uint32_t size);
+  Ref special(const ptx::Operand& operand, std::uint32_t size);
+  void place_address(const ptx::Operand& operand, ptx::Space space);
+  /// !p is for predicates that are read.
+  void expect_plain(const ptx::Operand& operand) const;
   Ref touch(std::uint32_t index, bool writes);
 
   KernelBuilder& kernel_;

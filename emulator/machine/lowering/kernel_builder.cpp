@@ -6,6 +6,7 @@
 #include "emulator/machine/core/warp.h"
 #include "emulator/machine/handlers/families.h"
 #include "emulator/machine/lowering/builder.h"
+#include "emulator/machine/lowering/source_line.h"
 
 namespace flashmask::emulator {
 namespace {
@@ -20,20 +21,23 @@ std::uint32_t register_bytes(ptx::Type type) {
 }
 
 constexpr std::uint64_t kMostRegisterBytes = std::uint64_t{1} << 26;
+constexpr std::uint64_t kMostConstantBytes = std::uint64_t{1} << 26;
 constexpr std::uint64_t kMostLocalBytes = 512 * 1024;
 constexpr std::uint64_t kMostStaticSharedBytes = 232448;
 constexpr std::uint64_t kMostParameterBytes = 32764;
 
 }  // namespace
 
-KernelBuilder::KernelBuilder(const ptx::Module& module, const ptx::Kernel& kernel, CompiledProgram& program)
-    : module_(module), kernel_(kernel), program_(program) {}
+KernelBuilder::KernelBuilder(const ptx::Module& module, const ptx::Kernel& kernel, const GlobalVariables& globals,
+                             CompiledProgram& program)
+    : module_(module), kernel_(kernel), globals_(globals), program_(program) {}
 
 CompiledKernel KernelBuilder::build() {
   compiled_.name = kernel_.name;
   compiled_.line = kernel_.line;
   compiled_.required_threads = kernel_.required_threads;
   compiled_.maximal_threads = kernel_.maximal_threads;
+  compiled_.required_cluster = kernel_.cluster;
   place_registers();
   place_variables();
   lower_all();
@@ -50,7 +54,7 @@ void KernelBuilder::place_registers() {
     if (each.type != ptx::Type::kPred) at = align_up(at, 64);
     register_offsets_.push_back(static_cast<Ref>(at));
     at += register_bytes(each.type);
-    if (at > kMostRegisterBytes) fail(Fault::Kind::kUnsupported, kernel_.line, "the kernel has too many registers");
+    if (at > kMostRegisterBytes) fail_registers();
   }
   compiled_.register_bytes = static_cast<std::uint32_t>(align_up(at, 64));
 }
@@ -58,10 +62,11 @@ void KernelBuilder::place_registers() {
 void KernelBuilder::place_variables() {
   const auto place = [&](const ptx::Variable& variable, std::uint64_t& at, std::uint64_t most) {
     at = align_up(at, variable.alignment);
-    symbols_[variable.name] = {variable.space, at};
+    // A variable of the kernel hides one of the module, and is placed first.
+    symbols_.try_emplace(variable.name, Symbol{variable.space, at});
     at += variable.bytes;
     if (at > most) {
-      fail(Fault::Kind::kUnsupported, variable.line,
+      fail(Fault::Kind::kUnsupported, variable.position,
            fmt::format("'{}' makes the .{} space larger than {} bytes", variable.name, ptx::name_of(variable.space),
                        most));
     }
@@ -69,9 +74,6 @@ void KernelBuilder::place_variables() {
   std::uint64_t parameters = 0;
   std::uint64_t shared = 0;
   std::uint64_t local = 0;
-  for (std::size_t i = 0; i < program_.variables.size(); ++i) {
-    symbols_[program_.variables[i].name] = {ptx::Space::kGlobal, i};
-  }
   for (const ptx::Variable& each : kernel_.parameters) {
     place(each, parameters, kMostParameterBytes);
     compiled_.parameters.push_back({each.name, each.bytes, each.alignment});
@@ -96,7 +98,8 @@ void KernelBuilder::place_variables() {
   };
   each_dynamic([&](const ptx::Variable& each) { alignment = std::max(alignment, each.alignment); });
   const std::uint64_t dynamic = align_up(shared, alignment);
-  each_dynamic([&](const ptx::Variable& each) { symbols_[each.name] = {ptx::Space::kShared, dynamic}; });
+  each_dynamic(
+      [&](const ptx::Variable& each) { symbols_.try_emplace(each.name, Symbol{ptx::Space::kShared, dynamic}); });
   compiled_.parameter_bytes = static_cast<std::uint32_t>(parameters);
   compiled_.static_shared_bytes = static_cast<std::uint32_t>(shared);
   compiled_.dynamic_shared_offset = static_cast<std::uint32_t>(dynamic);
@@ -108,15 +111,12 @@ void KernelBuilder::lower_all() {
   const LowerTable& table = lower_table();
   std::vector<std::uint32_t> starts;
   starts.reserve(kernel_.instructions.size() + 1);
-  struct Jump {
-    std::size_t at;
-    std::uint32_t target;
-  };
   for (const ptx::Instruction& each : kernel_.instructions) {
     starts.push_back(static_cast<std::uint32_t>(compiled_.code.size()));
     const auto found = table.find(each.opcode);
     if (found == table.end()) {
-      fail(Fault::Kind::kUnsupported, each.line, "the instruction '" + each.full_name() + "' is not known");
+      fail(Fault::Kind::kUnsupported, {each.line, each.column},
+           "the instruction '" + each.full_name() + "' is not known");
     }
     Builder builder(*this, each);
     found->second(builder);
@@ -170,6 +170,10 @@ Ref KernelBuilder::constant(std::uint64_t bits, std::uint32_t size) {
   if (const auto found = known_constants_.find(key); found != known_constants_.end()) return found->second;
   const std::uint32_t element = size == 0 ? 4 : std::max(2u, size);
   const std::size_t at = constants_.size();
+  if (at > kMostConstantBytes) {
+    fail(Fault::Kind::kUnsupported, {kernel_.line, kernel_.column},
+         fmt::format("the kernel's constants take more than {} bytes, 32 lanes each", kMostConstantBytes));
+  }
   constants_.resize(at + std::max<std::size_t>(64, std::size_t{element} * kLanes));
   for (std::uint32_t lane = 0; lane < (size == 0 ? 1 : kLanes); ++lane) {
     std::memcpy(constants_.data() + at + std::size_t{lane} * element, &bits, std::min(element, 8u));
@@ -182,9 +186,7 @@ Ref KernelBuilder::constant(std::uint64_t bits, std::uint32_t size) {
 Ref KernelBuilder::temporary(std::uint32_t size) {
   const auto ref = static_cast<Ref>(compiled_.register_bytes);
   compiled_.register_bytes += static_cast<std::uint32_t>(align_up(std::max(2u, size) * kLanes, 64));
-  if (compiled_.register_bytes > kMostRegisterBytes) {
-    fail(Fault::Kind::kUnsupported, kernel_.line, "the kernel has too many registers");
-  }
+  if (compiled_.register_bytes > kMostRegisterBytes) fail_registers();
   return ref;
 }
 
@@ -205,13 +207,21 @@ std::uint16_t KernelBuilder::class_named(std::string_view name) {
 }
 
 std::optional<KernelBuilder::Symbol> KernelBuilder::find_symbol(const std::string& name) const {
-  const auto found = symbols_.find(name);
-  if (found == symbols_.end()) return std::nullopt;
-  return found->second;
+  if (const auto found = symbols_.find(name); found != symbols_.end()) return found->second;
+  if (const auto found = globals_.find(name); found != globals_.end()) {
+    return Symbol{ptx::Space::kGlobal, found->second};
+  }
+  return std::nullopt;
 }
 
-void KernelBuilder::fail(Fault::Kind kind, std::uint32_t line, const std::string& what) const {
-  throw Fault(kind, fmt::format("{}\n  {}\n  in {}", what, program_.quote(line), kernel_.name));
+void KernelBuilder::fail_registers() const {
+  fail(Fault::Kind::kUnsupported, {kernel_.line, kernel_.column},
+       fmt::format("the registers of a warp take more than {} bytes", kMostRegisterBytes));
+}
+
+void KernelBuilder::fail(Fault::Kind kind, ptx::Position position, const std::string& what) const {
+  const std::string& line = program_.lines.at(position.line - 1);
+  throw Fault(kind, fmt::format("{}\n{}\n  in {}", what, point_at(line, position), kernel_.name));
 }
 
 }  // namespace flashmask::emulator

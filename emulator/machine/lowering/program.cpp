@@ -7,6 +7,7 @@
 
 #include "emulator/machine/handlers/families.h"
 #include "emulator/machine/lowering/builder.h"
+#include "emulator/machine/lowering/source_line.h"
 #include "emulator/ptx/module.h"
 
 namespace flashmask::emulator {
@@ -48,11 +49,33 @@ std::vector<std::string> split_lines(std::string_view text) {
   std::vector<std::string> lines;
   while (!text.empty()) {
     const std::size_t end = text.find('\n');
-    lines.emplace_back(text.substr(0, end));
+    std::string_view line = text.substr(0, end);
+    if (line.ends_with('\r')) line.remove_suffix(1);
+    lines.emplace_back(line);
     if (end == std::string_view::npos) break;
     text.remove_prefix(end + 1);
   }
   return lines;
+}
+
+/// Line `number`, counted from 1; empty behind the last one.
+std::string_view line_of(std::string_view text, std::uint32_t number) {
+  for (std::uint32_t line = 1; line < number; ++line) {
+    const std::size_t end = text.find('\n');
+    if (end == std::string_view::npos) return {};
+    text.remove_prefix(end + 1);
+  }
+  return text.substr(0, text.find('\n'));
+}
+
+ptx::Module parse_or_fault(std::string_view text) {
+  try {
+    return ptx::parse_module(text);
+  } catch (const ptx::ParseError& error) {
+    const ptx::Position position = error.position();
+    throw Fault(error.unsupported() ? Fault::Kind::kUnsupported : Fault::Kind::kSyntax,
+                fmt::format("{}\n{}", error.what(), point_at(line_of(text, position.line), position)));
+  }
 }
 
 }  // namespace
@@ -86,20 +109,17 @@ std::vector<EntryDeclaration> CompiledProgram::entries() const {
 }
 
 std::shared_ptr<const Program> Program::parse(std::string_view ptx) {
+  const ptx::Module module = parse_or_fault(ptx);
   auto program = std::make_shared<CompiledProgram>();
   program->lines = split_lines(ptx);
-  ptx::Module module;
-  try {
-    module = ptx::parse_module(ptx);
-  } catch (const ptx::ParseError& error) {
-    throw Fault(error.unsupported() ? Fault::Kind::kUnsupported : Fault::Kind::kSyntax,
-                fmt::format("{}\n  {}", error.what(), program->quote(error.line())));
-  }
+  GlobalVariables globals;
   for (const ptx::Variable& each : module.variables) {
-    if (each.space != ptx::Space::kShared) program->variables.push_back(each);
+    if (each.space == ptx::Space::kShared) continue;
+    globals.emplace(each.name, program->variables.size());
+    program->variables.push_back(each);
   }
   for (const ptx::Kernel& each : module.kernels) {
-    program->kernels.emplace(each.name, KernelBuilder(module, each, *program).build());
+    program->kernels.emplace(each.name, KernelBuilder(module, each, globals, *program).build());
   }
   return program;
 }
