@@ -1,0 +1,15 @@
+#pragma once
+
+#include <span>
+
+#include "tests/emulator/programs/program.h"
+
+namespace flashmask::emulator::programs {
+
+// The tables, one for each file of kernels/. Each names its kernels, their inputs, what they must give, and the faults
+// that are planted in their twins.
+std::span<const TestProgram> atomic_programs();
+std::span<const TestProgram> barrier_programs();
+std::span<const TestProgram> warp_programs();
+
+}  // namespace flashmask::emulator::programs
