@@ -15,9 +15,8 @@ std::string TestProgram::instance(std::size_t fault) const {
 
 std::span<const Theme> all_themes() {
   static const std::vector<Theme> themes = {
-      {"atomics", "80", atomic_programs()},
-      {"barriers", "80", barrier_programs()},
-      {"warps", "80", warp_programs()},
+      {"atomics", "80", atomic_programs()}, {"barriers", "80", barrier_programs()}, {"copies", "80", copy_programs()},
+      {"groups", "80", group_programs()},   {"matrices", "80", matrix_programs()},  {"warps", "80", warp_programs()},
   };
   return themes;
 }
