@@ -72,14 +72,6 @@ Data staged_copies() {
   return per_thread(256, [](std::size_t i, const Words& values) { return values[i / 64 * 64 + 63 - i % 64]; });
 }
 
-Data tile_of_two_warps() {
-  return per_thread(128, [](std::size_t i, const Words& values) {
-    const std::uint32_t first = std::accumulate(values.begin(), values.begin() + 64, 0u);
-    const std::uint32_t second = std::accumulate(values.begin() + 64, values.end(), 0u);
-    return i < 64 ? first + 3 * second : second + 3 * first;
-  });
-}
-
 Data split_barrier() {
   return per_thread(64, [](std::size_t i, const Words& values) { return values[63 - i] + 3 * values[i]; });
 }
@@ -107,7 +99,7 @@ std::span<const TestProgram> group_programs() {
        "",
        shape_of(1, 64),
        block_copy,
-       {{"a barrier and no wait for the copies", {kPending}}, {"a wait and no barrier", {kPending, kRace}}}},
+       {{"a barrier and no wait for the copies", {kPending}}, {"a wait and no barrier", {kPending, kRace, kUninitialised}}}},
       {"staged_copies",
        "staged_copies",
        "",
@@ -115,12 +107,6 @@ std::span<const TestProgram> group_programs() {
        staged_copies,
        {{"no wait for the older copy", {kPending}},
         {"no barrier before the stage is filled again", {kRace, kPending}}}},
-      {"tile_of_two_warps",
-       "tile_of_two_warps",
-       "",
-       shape_of(1, 128),
-       tile_of_two_warps,
-       {{"a sync of the tile instead of the block", {kRace, kUninitialised}}}},
       {"split_barrier",
        "split_barrier",
        "",

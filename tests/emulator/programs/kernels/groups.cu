@@ -3,6 +3,9 @@
 #include <cooperative_groups/memcpy_async.h>
 #include <cooperative_groups/reduce.h>
 #include <cooperative_groups/scan.h>
+#include <cuda_pipeline.h>
+
+#include <cuda/barrier>
 
 #include "program.cuh"
 
@@ -96,24 +99,6 @@ __global__ void staged_copies(const unsigned* in, unsigned* out) {
     out[64 * i + threadIdx.x] = rows[i % 2][63 - threadIdx.x];
     if constexpr (kFault != 2) block.sync();
   }
-}
-
-/// A tile of two warps exchanges through memory that the caller lends it.
-template <int kFault>
-__global__ void tile_of_two_warps(const unsigned* in, unsigned* out) {
-  __shared__ cg::block_tile_memory<128> memory;
-  __shared__ unsigned sums[2];
-  const auto block = cg::this_thread_block(memory);
-  const auto tile = cg::tiled_partition<64>(block);
-  const unsigned sum = cg::reduce(tile, in[threadIdx.x], cg::plus<unsigned>());
-  if (tile.thread_rank() == 0) sums[tile.meta_group_rank()] = sum;
-  // The other tile's sum: it is not in this tile.
-  if constexpr (kFault == 1) {
-    tile.sync();
-  } else {
-    block.sync();
-  }
-  out[threadIdx.x] = sum + 3 * sums[1 - tile.meta_group_rank()];
 }
 
 /// A barrier in two halves, with work between them.
