@@ -15,45 +15,48 @@ Words zeros(std::size_t n) {
 
 Data last_block_sum() {
   const Words input = words(96, scrambled);
-  return {{input, zeros(1), zeros(3)}, {std::accumulate(input.begin(), input.end(), 0u)}};
+  return {.inputs = {input, zeros(1), zeros(3)}, .expected = {std::accumulate(input.begin(), input.end(), 0u)}};
 }
 
 Data message() {
-  return {{words(64, scrambled), zeros(1), zeros(64)}, words(64, [](std::size_t i) { return scrambled(63 - i); })};
+  return {.inputs = {words(64, scrambled), zeros(1), zeros(64)},
+          .expected = words(64, [](std::size_t i) { return scrambled(63 - i); })};
 }
 
 Data locked_sum() {
   const Words input = words(4, scrambled);
-  return {{input, zeros(1), zeros(1), zeros(1)}, {std::accumulate(input.begin(), input.end(), 0u)}};
+  return {.inputs = {input, zeros(1), zeros(1), zeros(1)},
+          .expected = {std::accumulate(input.begin(), input.end(), 0u)}};
 }
 
 Data float_maximum() {
   std::vector<float> values(128);
   for (std::size_t i = 0; i < values.size(); ++i) values[i] = static_cast<float>(scrambled(i) % 100000) / 8;
   const float greatest = *std::max_element(values.begin(), values.end());
-  return {{words(128, [&](std::size_t i) { return std::bit_cast<std::uint32_t>(values[i]); }), zeros(1), zeros(1)},
-          {std::bit_cast<std::uint32_t>(greatest)}};
+  return {.inputs = {words(128, [&](std::size_t i) { return std::bit_cast<std::uint32_t>(values[i]); }), zeros(1),
+                     zeros(1)},
+          .expected = {std::bit_cast<std::uint32_t>(greatest)}};
 }
 
 Data library_barrier() {
-  return {{words(96, scrambled), zeros(1), zeros(96)},
-          words(96, [](std::size_t i) { return scrambled((i + 32) % 96); })};
+  return {.inputs = {words(96, scrambled), zeros(1), zeros(96)},
+          .expected = words(96, [](std::size_t i) { return scrambled((i + 32) % 96); })};
 }
 
 Data fenced_message() {
-  return {{words(64, scrambled), zeros(1), zeros(64)}, words(64, scrambled)};
+  return {.inputs = {words(64, scrambled), zeros(1), zeros(64)}, .expected = words(64, scrambled)};
 }
 
 Data chained_sums() {
   const Words input = words(96, scrambled);
   Words sums(96);
   std::partial_sum(input.begin(), input.end(), sums.begin());
-  return {{input, zeros(3), zeros(3)}, sums};
+  return {.inputs = {input, zeros(3), zeros(3)}, .expected = sums};
 }
 
 Data appended() {
-  return {{words(128, [](std::size_t i) { return i; }), zeros(1)},
-          words(128, [](std::size_t i) { return i % 3 != 0; })};
+  return {.inputs = {words(128, [](std::size_t i) { return i; }), zeros(1)},
+          .expected = words(128, [](std::size_t i) { return i % 3 != 0; })};
 }
 
 }  // namespace

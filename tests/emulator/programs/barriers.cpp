@@ -8,17 +8,17 @@ namespace {
 using enum Fault::Kind;
 
 Data reversed() {
-  return {{words(128, scrambled)}, words(128, [](std::size_t i) { return scrambled(127 - i); })};
+  return {.inputs = {words(128, scrambled)}, .expected = words(128, [](std::size_t i) { return scrambled(127 - i); })};
 }
 
 Data tree_sum() {
   const Words input = words(128, scrambled);
-  return {{input}, {std::accumulate(input.begin(), input.end(), 0u)}};
+  return {.inputs = {input}, .expected = {std::accumulate(input.begin(), input.end(), 0u)}};
 }
 
 Data transposed() {
   const auto source = [](std::size_t i) { return scrambled(i / 256 * 256 + i % 16 * 16 + i % 256 / 16); };
-  return {{words(512, scrambled)}, words(512, source)};
+  return {.inputs = {words(512, scrambled)}, .expected = words(512, source)};
 }
 
 Data two_buffers() {
@@ -27,7 +27,7 @@ Data two_buffers() {
   for (int step = 0; step < 4; ++step) {
     row = words(96, [row](std::size_t i) { return row[(i + 95) % 96] + row[(i + 1) % 96]; });
   }
-  return {{input}, row};
+  return {.inputs = {input}, .expected = row};
 }
 
 Data ordered_roles() {
@@ -36,31 +36,32 @@ Data ordered_roles() {
     for (std::size_t step = 0; step < 4; ++step) result += scrambled(32 * step + (i + step) % 32);
     return result;
   };
-  return {{words(128, scrambled)}, words(96, sum)};
+  return {.inputs = {words(128, scrambled)}, .expected = words(96, sum)};
 }
 
 Data counted_votes() {
   // Odd in one warp of three only, large in one lane only, never zero.
   const Words input = words(96, [](std::size_t i) { return i == 70 ? 0xffffffffu : i < 32 ? 2 * i + 1 : 2 * i; });
-  return {{input}, words(96, [](std::size_t) { return 33u << 2 | 3; })};
+  return {.inputs = {input}, .expected = words(96, [](std::size_t) { return 33u << 2 | 3; })};
 }
 
 Data counted_bins() {
   const Words input = words(512, scrambled);
   Words bins(16);
   for (const std::uint32_t each : input) ++bins[each % 16];
-  return {{input}, bins};
+  return {.inputs = {input}, .expected = bins};
 }
 
 Data running_sums() {
   const Words input = words(128, scrambled);
   Words sums(128);
   std::partial_sum(input.begin(), input.end(), sums.begin());
-  return {{input}, sums};
+  return {.inputs = {input}, .expected = sums};
 }
 
 Data early_leavers() {
-  return {{words(128, scrambled)}, words(128, [](std::size_t i) { return i < 96 ? scrambled(95 - i) : 0; })};
+  return {.inputs = {words(128, scrambled)},
+          .expected = words(128, [](std::size_t i) { return i < 96 ? scrambled(95 - i) : 0; })};
 }
 
 }  // namespace

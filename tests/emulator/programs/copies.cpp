@@ -5,12 +5,6 @@ namespace {
 
 using enum Fault::Kind;
 
-/// Rows of `row` words, each reversed.
-Data reversed_rows(std::size_t rows, std::size_t row) {
-  return {{words(rows * row, scrambled)},
-          words(rows * row, [row](std::size_t i) { return scrambled(i / row * row + row - 1 - i % row); })};
-}
-
 Data one_copy() {
   return reversed_rows(1, 256);
 }
@@ -20,15 +14,17 @@ Data ring_of_copies() {
 }
 
 Data zero_filled() {
-  return {{words(200, scrambled)}, words(256, [](std::size_t i) { return (i ^ 4) < 200 ? scrambled(i ^ 4) : 0; })};
+  return {.inputs = {words(200, scrambled)},
+          .expected = words(256, [](std::size_t i) { return (i ^ 4) < 200 ? scrambled(i ^ 4) : 0; })};
 }
 
 Data source_reused() {
-  return {{words(128, scrambled)}, words(128, scrambled)};
+  return {.inputs = {words(128, scrambled)}, .expected = words(128, scrambled)};
 }
 
 Data pipeline_primitives() {
-  return {{words(128, scrambled)}, words(64, [](std::size_t i) { return scrambled(63 - i) + 3 * scrambled(127 - i); })};
+  return {.inputs = {words(128, scrambled)},
+          .expected = words(64, [](std::size_t i) { return scrambled(63 - i) + 3 * scrambled(127 - i); })};
 }
 
 Data thread_pipeline() {

@@ -12,7 +12,7 @@ using enum Fault::Kind;
 template <class Function>
 Data per_thread(std::size_t threads, Function function) {
   const Words values = words(threads, scrambled);
-  return {{values}, words(threads, [&](std::size_t i) { return function(i, values); })};
+  return {.inputs = {values}, .expected = words(threads, [&](std::size_t i) { return function(i, values); })};
 }
 
 Data tile_sums() {
@@ -99,7 +99,8 @@ std::span<const TestProgram> group_programs() {
        "",
        shape_of(1, 64),
        block_copy,
-       {{"a barrier and no wait for the copies", {kPending}}, {"a wait and no barrier", {kPending, kRace, kUninitialised}}}},
+       {{"a barrier and no wait for the copies", {kPending}},
+        {"a wait and no barrier", {kPending, kRace, kUninitialised}}}},
       {"staged_copies",
        "staged_copies",
        "",

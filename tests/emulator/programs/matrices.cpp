@@ -19,7 +19,7 @@ Data loaded_matrices(std::size_t count, bool is_transposed) {
     return is_transposed ? matrix[8 * pair + row] | matrix[8 * pair + 8 + row] << 16
                          : matrix[8 * row + pair] | matrix[8 * row + pair + 1] << 16;
   };
-  return {{packed(elements)}, words(32 * count, registers)};
+  return {.inputs = {packed(elements)}, .expected = words(32 * count, registers)};
 }
 
 TestProgram loading(std::size_t count, bool is_transposed) {
@@ -40,13 +40,15 @@ TestProgram loading(std::size_t count, bool is_transposed) {
 
 Data multiplied(HalfType type, std::size_t depth) {
   const Matrix a = different_integers(16, depth), b = selection(depth, 8), c = different_integers(16, 8);
-  return {{half_words(type, a), half_words(type, transposed(b)), float_words(c)}, float_words(product(a, b, c))};
+  return {.inputs = {half_words(type, a), half_words(type, transposed(b)), float_words(c)},
+          .expected = float_words(product(a, b, c))};
 }
 
 Data multiplied_half(std::size_t depth) {
   const Matrix a = different_integers(16, depth), b = selection(depth, 8), c = different_integers(16, 8);
-  return {{half_words(HalfType::kF16, a), half_words(HalfType::kF16, transposed(b)), half_words(HalfType::kF16, c)},
-          half_words(HalfType::kF16, product(a, b, c))};
+  return {.inputs = {half_words(HalfType::kF16, a), half_words(HalfType::kF16, transposed(b)),
+                     half_words(HalfType::kF16, c)},
+          .expected = half_words(HalfType::kF16, product(a, b, c))};
 }
 
 TestProgram multiplying(std::string name, std::string_view arguments, HalfType type, std::size_t depth) {
@@ -70,7 +72,8 @@ TestProgram multiplying_half(std::string name, std::string_view arguments, std::
 
 Data tile_product() {
   const Matrix a = different_integers(32, 64), b = selection(64, 8);
-  return {{half_words(HalfType::kF16, a), half_words(HalfType::kF16, b)}, float_words(product(a, b))};
+  return {.inputs = {half_words(HalfType::kF16, a), half_words(HalfType::kF16, b)},
+          .expected = float_words(product(a, b))};
 }
 
 }  // namespace

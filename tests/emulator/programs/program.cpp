@@ -15,8 +15,10 @@ std::string TestProgram::instance(std::size_t fault) const {
 
 std::span<const Theme> all_themes() {
   static const std::vector<Theme> themes = {
-      {"atomics", "80", atomic_programs()}, {"barriers", "80", barrier_programs()}, {"copies", "80", copy_programs()},
-      {"groups", "80", group_programs()},   {"matrices", "80", matrix_programs()},  {"warps", "80", warp_programs()},
+      {"atomics", "80", atomic_programs()},         {"barriers", "80", barrier_programs()},
+      {"bulk_copies", "90a", bulk_copy_programs()}, {"copies", "80", copy_programs()},
+      {"groups", "80", group_programs()},           {"matrices", "80", matrix_programs()},
+      {"mbarriers", "90a", mbarrier_programs()},    {"warps", "80", warp_programs()},
   };
   return themes;
 }
@@ -40,6 +42,11 @@ std::uint32_t scrambled(std::size_t i) {
   x ^= x >> 15;
   x *= 0x2c1b3c6du;
   return x ^ x >> 12;
+}
+
+Data reversed_rows(std::size_t rows, std::size_t row) {
+  const auto source = [row](std::size_t i) { return scrambled(i / row * row + row - 1 - i % row); };
+  return {.inputs = {words(rows * row, scrambled)}, .expected = words(rows * row, source)};
 }
 
 std::string difference(const TestProgram& program, const Words& expected, const Words& given) {

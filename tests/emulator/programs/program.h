@@ -9,16 +9,25 @@
 #include <vector>
 
 #include "emulator/machine/machine.h"
+#include "emulator/machine/tensor_map.h"
 
 namespace flashmask::emulator::programs {
 
 using Words = std::vector<std::uint32_t>;
 
-/// What one launch is given and must give. The parameters of a kernel are pointers to the inputs, in order, and to the
-/// output.
+/// A tensor map over one of the inputs, or over the output.
+struct MappedTensor {
+  TensorMap map;       ///< without its address
+  std::size_t buffer;  ///< the input; the number of inputs means the output
+};
+
+/// What one launch is given and must give. The parameters of a kernel are its tensor maps, then pointers to the inputs,
+/// then the pointer to the output.
 struct Data {
-  std::vector<Words> inputs;  ///< the kernel may write to them (counters, locks, scratch memory)
-  Words expected;             ///< every word of the output, which nobody has written before the launch
+  std::vector<MappedTensor> maps = {};
+  std::vector<Words> inputs = {};  ///< the kernel may write to them (counters, locks, scratch memory)
+  Words initial = {};              ///< of the output; empty: nobody has written it before the launch
+  Words expected = {};             ///< of the output
 };
 
 /// A mistake that a twin of a right program makes, and by what it is noticed.
@@ -67,6 +76,9 @@ Words words(std::size_t n, Function function) {
 
 /// Values without a pattern that a kernel could repeat by accident: a fixed permutation of the 32-bit numbers.
 std::uint32_t scrambled(std::size_t i);
+
+/// Rows of `row` scrambled words, and as many rows of the same words in reversed order.
+Data reversed_rows(std::size_t rows, std::size_t row);
 
 /// Why `given` is not what the program must give; empty if it is.
 std::string difference(const TestProgram& program, const Words& expected, const Words& given);

@@ -10,9 +10,11 @@ namespace flashmask::emulator::programs {
 // that are planted in their twins.
 std::span<const TestProgram> atomic_programs();
 std::span<const TestProgram> barrier_programs();
+std::span<const TestProgram> bulk_copy_programs();
 std::span<const TestProgram> copy_programs();
 std::span<const TestProgram> group_programs();
 std::span<const TestProgram> matrix_programs();
+std::span<const TestProgram> mbarrier_programs();
 std::span<const TestProgram> warp_programs();
 
 }  // namespace flashmask::emulator::programs

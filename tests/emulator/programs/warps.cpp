@@ -18,27 +18,28 @@ std::uint32_t total(const Words& values) {
 }
 
 Data rotated() {
-  return {{lane_values()}, words(32, [](std::size_t i) { return lane_values()[(i + 3) % 32]; })};
+  return {.inputs = {lane_values()}, .expected = words(32, [](std::size_t i) { return lane_values()[(i + 3) % 32]; })};
 }
 
 Data warp_tail() {
   const Words input = words(64, scrambled);
-  return {{input}, {total(input)}};
+  return {.inputs = {input}, .expected = {total(input)}};
 }
 
 Data halves() {
-  return {{lane_values()},
-          words(32, [](std::size_t i) { return i < 16 ? lane_values()[15 - i] + 1 : lane_values()[47 - i] + 2; })};
+  return {.inputs = {lane_values()}, .expected = words(32, [](std::size_t i) {
+                                       return i < 16 ? lane_values()[15 - i] + 1 : lane_values()[47 - i] + 2;
+                                     })};
 }
 
 Data matched() {
-  return {{lane_values()}, words(32, [](std::size_t lane) {
-            std::uint32_t sum = 0;
-            for (const std::uint32_t other : lane_values()) {
-              if (other % 5 == lane_values()[lane] % 5) sum += other + 1;
-            }
-            return sum;
-          })};
+  return {.inputs = {lane_values()}, .expected = words(32, [](std::size_t lane) {
+                                       std::uint32_t sum = 0;
+                                       for (const std::uint32_t other : lane_values()) {
+                                         if (other % 5 == lane_values()[lane] % 5) sum += other + 1;
+                                       }
+                                       return sum;
+                                     })};
 }
 
 Data reduced() {
@@ -49,26 +50,27 @@ Data reduced() {
     parity ^= lane_values()[i];
     least = std::min(least, lane_values()[i]);
   }
-  return {{lane_values()}, words(32, [&](std::size_t i) { return i % 4 == 3 ? 0 : sum ^ least ^ parity; })};
+  return {.inputs = {lane_values()},
+          .expected = words(32, [&](std::size_t i) { return i % 4 == 3 ? 0 : sum ^ least ^ parity; })};
 }
 
 Data butterfly() {
-  return {{lane_values()}, words(32, [](std::size_t) { return total(lane_values()); })};
+  return {.inputs = {lane_values()}, .expected = words(32, [](std::size_t) { return total(lane_values()); })};
 }
 
 Data compacted() {
   Words kept = lane_values();
   std::stable_partition(kept.begin(), kept.end(), [](std::uint32_t value) { return value % 2 == 1; });
-  return {{lane_values()}, kept};
+  return {.inputs = {lane_values()}, .expected = kept};
 }
 
 Data segments() {
-  return {{lane_values()}, words(32, [](std::size_t i) {
-            const std::size_t first = i / 8 * 8, at = i % 8;
-            const std::uint32_t below = lane_values()[at >= 3 ? i - 3 : i];
-            const std::uint32_t above = lane_values()[at < 6 ? i + 2 : i];
-            return below ^ (above * 3) ^ (lane_values()[first] * 5);
-          })};
+  return {.inputs = {lane_values()}, .expected = words(32, [](std::size_t i) {
+                                       const std::size_t first = i / 8 * 8, at = i % 8;
+                                       const std::uint32_t below = lane_values()[at >= 3 ? i - 3 : i];
+                                       const std::uint32_t above = lane_values()[at < 6 ? i + 2 : i];
+                                       return below ^ (above * 3) ^ (lane_values()[first] * 5);
+                                     })};
 }
 
 }  // namespace

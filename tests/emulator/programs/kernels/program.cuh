@@ -44,3 +44,47 @@ __device__ inline void load_matrices(unsigned (&d)[kCount], unsigned address) {
                  : "memory");
   }
 }
+
+/// What a kernel receives of a tensor map; launched as `const __grid_constant__ TensorMap`.
+struct alignas(64) TensorMap {
+  char bytes[128];
+};
+
+// mbarriers. A wait is for the phase of a parity: 0 for the first.
+using Mbarrier = unsigned long long;
+
+__device__ inline void mbarrier_init(Mbarrier* barrier, unsigned arrivals) {
+  asm volatile("mbarrier.init.shared::cta.b64 [%0], %1;" ::"r"(shared_address(barrier)), "r"(arrivals) : "memory");
+}
+__device__ inline void mbarrier_arrive(Mbarrier* barrier) {
+  asm volatile("mbarrier.arrive.shared::cta.b64 _, [%0];" ::"r"(shared_address(barrier)) : "memory");
+}
+__device__ inline void mbarrier_expect(Mbarrier* barrier, unsigned bytes) {
+  asm volatile("mbarrier.arrive.expect_tx.shared::cta.b64 _, [%0], %1;" ::"r"(shared_address(barrier)), "r"(bytes)
+               : "memory");
+}
+__device__ inline bool mbarrier_try_wait(Mbarrier* barrier, unsigned parity) {
+  unsigned done;
+  asm volatile(
+      "{\n"
+      "  .reg .pred p;\n"
+      "  mbarrier.try_wait.parity.shared::cta.b64 p, [%1], %2;\n"
+      "  selp.u32 %0, 1, 0, p;\n"
+      "}"
+      : "=r"(done)
+      : "r"(shared_address(barrier)), "r"(parity)
+      : "memory");
+  return done != 0;
+}
+__device__ inline void mbarrier_wait(Mbarrier* barrier, unsigned parity) {
+  while (!mbarrier_try_wait(barrier, parity)) {
+  }
+}
+/// Makes initialised mbarriers visible to asynchronous copies and to the cluster.
+__device__ inline void fence_mbarrier_init() {
+  asm volatile("fence.mbarrier_init.release.cluster;" ::: "memory");
+}
+/// Orders ordinary accesses of shared memory before asynchronous ones.
+__device__ inline void fence_proxy_async() {
+  asm volatile("fence.proxy.async.shared::cta;" ::: "memory");
+}
