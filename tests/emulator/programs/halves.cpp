@@ -35,11 +35,10 @@ Words float_words(const Matrix& matrix) {
   return words(matrix.elements.size(), [&](std::size_t i) { return float_bits(matrix.elements[i]); });
 }
 
-Matrix different_integers(std::size_t rows, std::size_t columns) {
+Matrix different_integers(std::size_t rows, std::size_t columns, HalfType type) {
+  const int prime = type == HalfType::kF16 ? 4093 : 509;
   return matrix_of(rows, columns, [&](std::size_t row, std::size_t column) {
-    const std::size_t i = row * columns + column;
-    const int value = static_cast<int>(i % 256) + 1;
-    return i / 256 % 2 == 0 ? value : -value;
+    return static_cast<int>(row * columns + column) % prime - prime / 2;
   });
 }
 

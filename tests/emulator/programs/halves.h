@@ -47,8 +47,9 @@ Matrix product(const Matrix& a, const Matrix& b, const Matrix& c = {});
 Words half_words(HalfType type, const Matrix& matrix);
 Words float_words(const Matrix& matrix);
 
-/// Every element another integer (up to 256 of them; then they repeat with another sign and remain small).
-Matrix different_integers(std::size_t rows, std::size_t columns);
+/// Integers that the type holds exactly, by rows; equal ones are a prime number of places apart (4093, or 509 in
+/// bfloat16), so that no two places of a layout go together.
+Matrix different_integers(std::size_t rows, std::size_t columns, HalfType type);
 /// Two elements in each column that are not zero, at places that depend on it.
 Matrix selection(std::size_t rows, std::size_t columns);
 

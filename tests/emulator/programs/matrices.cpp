@@ -8,8 +8,6 @@ namespace {
 
 using enum Fault::Kind;
 
-constexpr LaunchShape kWarp{{1, 1, 1}, {32, 1, 1}};
-
 Data loaded_matrices(std::size_t count, bool is_transposed) {
   std::vector<std::uint16_t> elements(64 * count);
   for (std::size_t i = 0; i < elements.size(); ++i) elements[i] = static_cast<std::uint16_t>(i + 1);
@@ -22,16 +20,11 @@ Data loaded_matrices(std::size_t count, bool is_transposed) {
   return {.inputs = {packed(elements)}, .expected = words(32 * count, registers)};
 }
 
-TestProgram loading(std::size_t count, bool is_transposed) {
+TestProgram loading(std::size_t count, bool is_transposed, std::string_view arguments) {
   return {fmt::format("ldmatrix_x{}{}", count, is_transposed ? "_trans" : ""),
           "loaded_matrices",
-          is_transposed ? (count == 1   ? "1, true"
-                           : count == 2 ? "2, true"
-                                        : "4, true")
-                        : (count == 1   ? "1, false"
-                           : count == 2 ? "2, false"
-                                        : "4, false"),
-          kWarp,
+          arguments,
+          shape_of(1, 32),
           [=] { return loaded_matrices(count, is_transposed); },
           {{"the other orientation", {}, true},
            {"no __syncwarp before the load", {kRace, kUninitialised}},
@@ -39,13 +32,16 @@ TestProgram loading(std::size_t count, bool is_transposed) {
 }
 
 Data multiplied(HalfType type, std::size_t depth) {
-  const Matrix a = different_integers(16, depth), b = selection(depth, 8), c = different_integers(16, 8);
+  const Matrix a = different_integers(16, depth, type), b = selection(depth, 8);
+  const Matrix c = different_integers(16, 8, type);
   return {.inputs = {half_words(type, a), half_words(type, transposed(b)), float_words(c)},
           .expected = float_words(product(a, b, c))};
 }
 
 Data multiplied_half(std::size_t depth) {
-  const Matrix a = different_integers(16, depth), b = selection(depth, 8), c = different_integers(16, 8);
+  // As small as bfloat16's, so that the sums are exact in half precision too.
+  const Matrix a = different_integers(16, depth, HalfType::kBf16), b = selection(depth, 8);
+  const Matrix c = different_integers(16, 8, HalfType::kBf16);
   return {.inputs = {half_words(HalfType::kF16, a), half_words(HalfType::kF16, transposed(b)),
                      half_words(HalfType::kF16, c)},
           .expected = half_words(HalfType::kF16, product(a, b, c))};
@@ -56,7 +52,7 @@ TestProgram multiplying(std::string name, std::string_view arguments, HalfType t
       std::move(name),
       "multiplied",
       arguments,
-      kWarp,
+      shape_of(1, 32),
       [=] { return multiplied(type, depth); },
       {{"the rows of A change places", {}, true}, {"B by rows", {}, true}, {"the rows of D change places", {}, true}}};
 }
@@ -65,13 +61,13 @@ TestProgram multiplying_half(std::string name, std::string_view arguments, std::
   return {std::move(name),
           "multiplied_half",
           arguments,
-          kWarp,
+          shape_of(1, 32),
           [=] { return multiplied_half(depth); },
           {{"the rows of A change places", {}, true}}};
 }
 
 Data tile_product() {
-  const Matrix a = different_integers(32, 64), b = selection(64, 8);
+  const Matrix a = different_integers(32, 64, HalfType::kF16), b = selection(64, 8);
   return {.inputs = {half_words(HalfType::kF16, a), half_words(HalfType::kF16, b)},
           .expected = float_words(product(a, b))};
 }
@@ -80,12 +76,12 @@ Data tile_product() {
 
 std::span<const TestProgram> matrix_programs() {
   static const std::vector<TestProgram> programs = {
-      loading(1, false),
-      loading(1, true),
-      loading(2, false),
-      loading(2, true),
-      loading(4, false),
-      loading(4, true),
+      loading(1, false, "1, false"),
+      loading(1, true, "1, true"),
+      loading(2, false, "2, false"),
+      loading(2, true, "2, true"),
+      loading(4, false, "4, false"),
+      loading(4, true, "4, true"),
       multiplying("mma_f16_k8", "kF16, 8", HalfType::kF16, 8),
       multiplying("mma_f16_k16", "kF16, 16", HalfType::kF16, 16),
       multiplying("mma_bf16_k8", "kBf16, 8", HalfType::kBf16, 8),

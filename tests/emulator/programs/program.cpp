@@ -15,10 +15,18 @@ std::string TestProgram::instance(std::size_t fault) const {
 
 std::span<const Theme> all_themes() {
   static const std::vector<Theme> themes = {
-      {"atomics", "80", atomic_programs()},         {"barriers", "80", barrier_programs()},
-      {"bulk_copies", "90a", bulk_copy_programs()}, {"copies", "80", copy_programs()},
-      {"groups", "80", group_programs()},           {"matrices", "80", matrix_programs()},
-      {"mbarriers", "90a", mbarrier_programs()},    {"warps", "80", warp_programs()},
+      {"atomics", "80", atomic_programs()},
+      {"barriers", "80", barrier_programs()},
+      {"bulk_copies", "90a", bulk_copy_programs()},
+      {"clusters", "90a", cluster_programs()},
+      {"copies", "80", copy_programs()},
+      {"groups", "80", group_programs()},
+      {"matrices", "80", matrix_programs()},
+      {"mbarriers", "90a", mbarrier_programs()},
+      {"stored_matrices", "90a", stored_matrix_programs()},
+      {"tensor_copies", "90a", tensor_copy_programs()},
+      {"warpgroups", "90a", warpgroup_programs()},
+      {"warps", "80", warp_programs()},
   };
   return themes;
 }

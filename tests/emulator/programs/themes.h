@@ -11,10 +11,14 @@ namespace flashmask::emulator::programs {
 std::span<const TestProgram> atomic_programs();
 std::span<const TestProgram> barrier_programs();
 std::span<const TestProgram> bulk_copy_programs();
+std::span<const TestProgram> cluster_programs();
 std::span<const TestProgram> copy_programs();
 std::span<const TestProgram> group_programs();
 std::span<const TestProgram> matrix_programs();
 std::span<const TestProgram> mbarrier_programs();
+std::span<const TestProgram> stored_matrix_programs();
+std::span<const TestProgram> tensor_copy_programs();
 std::span<const TestProgram> warp_programs();
+std::span<const TestProgram> warpgroup_programs();
 
 }  // namespace flashmask::emulator::programs

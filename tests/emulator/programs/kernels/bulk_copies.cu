@@ -193,7 +193,7 @@ template <int kFault>
 __global__ void named_instructions(const unsigned* in, unsigned* out) {
   namespace ptx = cuda::ptx;
   __shared__ alignas(128) unsigned row[64];
-  __shared__ ptx::uint64_t barrier;
+  __shared__ cuda::std::uint64_t barrier;
   if (threadIdx.x == 0) {
     ptx::mbarrier_init(&barrier, 1);
     ptx::fence_mbarrier_init(ptx::sem_release, ptx::scope_cluster);
