@@ -25,7 +25,7 @@ __global__ void warp_tail(const unsigned* in, unsigned* out) {
   sums[lane] = in[lane];
   sums[lane + 32] = in[lane + 32];
   for (unsigned half = 32; half > 0; half /= 2) {
-    const unsigned sum = sums[lane] + sums[lane + half % 64 * (lane + half < 64)];
+    const unsigned sum = sums[lane] + sums[lane + half];
     if constexpr (kFault == 0) __syncwarp();
     sums[lane] = sum;
     if constexpr (kFault == 0) __syncwarp();
