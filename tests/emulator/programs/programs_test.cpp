@@ -50,16 +50,19 @@ std::vector<Case> all_cases() {
 
 std::vector<MachineOptions> all_orders() {
   std::vector<MachineOptions> orders;
-  for (std::uint64_t seed = 0; seed < kSeeds; ++seed) {
-    MachineOptions options;
-    options.seed = seed;
-    orders.push_back(options);
+  for (const Schedule schedule : all_schedules()) {
+    for (std::uint64_t seed = 0; seed < kSeeds; ++seed) {
+      MachineOptions options;
+      options.seed = seed;
+      options.schedule = schedule;
+      orders.push_back(options);
+    }
   }
   return orders;
 }
 
-std::string name_of(const MachineOptions& options) {
-  return fmt::format("seed {}", options.seed);
+std::string text_of(const MachineOptions& options) {
+  return fmt::format("{} schedule, seed {}", name_of(options.schedule), options.seed);
 }
 
 class EmulatedProgram : public testing::TestWithParam<Case> {
@@ -74,7 +77,7 @@ class EmulatedProgram : public testing::TestWithParam<Case> {
 TEST_P(EmulatedProgram, IsRightAndFreeOfRacesUnderEverySchedule) {
   const Data data = program().data();
   for (const MachineOptions& order : all_orders()) {
-    SCOPED_TRACE(name_of(order));
+    SCOPED_TRACE(text_of(order));
     try {
       const std::string wrong = difference(program(), data.expected, run(0, data, order));
       EXPECT_EQ(wrong, "") << program().name;
