@@ -119,7 +119,7 @@ std::span<const TestProgram> group_programs() {
        "",
        shape_of(1, 32),
        invoked_once,
-       {{"every lane does it", {kRace}}, {"no sync after it", {kRace, kUninitialised}}}},
+       {{"every lane does it", {kRace}, true}, {"no sync after it", {kRace, kUninitialised}}}},
   };
   return programs;
 }

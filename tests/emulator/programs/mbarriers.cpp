@@ -83,7 +83,7 @@ std::span<const TestProgram> mbarrier_programs() {
        shape_of(1, 64),
        pipeline_roles,
        {{"the consumer does not wait", {kPending, kRace, kUninitialised}},
-        {"one stage is never given back", {kDeadlock}},
+        {"one stage is never given back", {kDeadlock, kRace}},
         {"a stage is cleared that the consumer may still read", {kRace}}}},
   };
   return programs;

@@ -110,7 +110,7 @@ std::span<const TestProgram> warp_programs() {
        shape_of(1, 32),
        butterfly,
        {{"half of the lanes do not come to the shuffle", {kBarrier, kDeadlock}}}},
-      {"compacted", "compacted", "", shape_of(1, 32), compacted, {{"two lanes write to one place", {kRace}}}},
+      {"compacted", "compacted", "", shape_of(1, 32), compacted, {{"two lanes write to one place", {kRace}, true}}},
       {"segments",
        "segments",
        "",

@@ -20,7 +20,7 @@ __global__ void rotated(const unsigned* in, unsigned* out) {
 template <int kFault>
 __global__ void warp_tail(const unsigned* in, unsigned* out) {
   __shared__ unsigned row[64];
-  volatile unsigned* sums = row;
+  unsigned* sums = row;
   const unsigned lane = threadIdx.x;
   sums[lane] = in[lane];
   sums[lane + 32] = in[lane + 32];
