@@ -20,6 +20,7 @@ std::span<const Theme> all_themes() {
       {"bulk_copies", "90a", bulk_copy_programs()},
       {"clusters", "90a", cluster_programs()},
       {"copies", "80", copy_programs()},
+      {"counted_stores", "90a", counted_store_programs()},
       {"groups", "80", group_programs()},
       {"matrices", "80", matrix_programs()},
       {"mbarriers", "90a", mbarrier_programs()},

@@ -49,11 +49,13 @@ Data tensor_in(const TensorMap& map, const std::vector<int>& corner) {
 }
 
 TestProgram loading(std::string name, std::string_view arguments, TensorMap map, std::vector<int> corner) {
-  std::vector<PlantedFault> faults = {{"no wait", {kPending, kUninitialised, kRace}}};
-  faults.push_back({"the coordinates from the outermost in", {}, true});
-  faults.push_back({"a box further on", {}, true});
+  std::vector<PlantedFault> faults = {
+      {"no wait", {kPending, kUninitialised, kRace}},
+      {"a box that begins 16 bytes further on", {}, true},
+      {"a box that does not begin at a multiple of 16 bytes", {kMisaligned}},
+  };
   // One coordinate has no order.
-  if (map.rank == 1) faults[1] = {"no wait either", {kPending, kUninitialised, kRace}};
+  if (map.rank > 1) faults.push_back({"the coordinates from the outermost in", {kMisaligned}, true});
   return {std::move(name),  "tensor_in", arguments, shape_of(1, 32), [=] { return tensor_in(map, corner); },
           std::move(faults)};
 }
@@ -122,10 +124,10 @@ TensorMap every_other() {
 std::span<const TestProgram> tensor_copy_programs() {
   static const std::vector<TestProgram> programs = {
       loading("tensor_1d", "1, 64", packed_words({100}, {64}), {52}),
-      loading("tensor_2d", "2, 64", packed_words({20, 10}, {8, 8}), {-2, 5}),
-      loading("tensor_3d", "3, 96", packed_words({12, 6, 5}, {8, 4, 3}), {6, -1, 3}),
-      loading("tensor_4d", "4, 96", packed_words({8, 5, 4, 3}, {4, 3, 4, 2}), {2, 3, -1, 2}),
-      loading("tensor_5d", "5, 96", packed_words({8, 4, 3, 4, 3}, {4, 2, 3, 2, 2}), {1, 3, -1, 2, 2}),
+      loading("tensor_2d", "2, 64", packed_words({20, 10}, {8, 8}), {-4, 5}),
+      loading("tensor_3d", "3, 96", packed_words({12, 6, 5}, {8, 4, 3}), {8, -1, 3}),
+      loading("tensor_4d", "4, 96", packed_words({8, 5, 4, 3}, {4, 3, 4, 2}), {4, 3, -1, 2}),
+      loading("tensor_5d", "5, 96", packed_words({8, 4, 3, 4, 3}, {4, 2, 3, 2, 2}), {4, 3, -1, 2, 2}),
       loading("tensor_strided", "2, 48", every_other(), {4, 3}),
       swizzled_in(0, "0"),
       swizzled_in(32, "32"),

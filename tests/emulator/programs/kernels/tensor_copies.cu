@@ -48,8 +48,10 @@ __global__ void tensor_in(const __grid_constant__ TensorMap map, const int* corn
     fence_mbarrier_init();
     mbarrier_expect(&barrier, kWords * 4);
     Corner<kRank> first;
-    // Fault 2: the outermost coordinate first.
-    for (int i = 0; i < kRank; ++i) first.at[i] = corner[kFault == 2 ? kRank - 1 - i : i] + (kFault == 3 ? 4 : 0);
+    // Fault 4: the outermost coordinate first.
+    for (int i = 0; i < kRank; ++i) first.at[i] = corner[kFault == 4 ? kRank - 1 - i : i];
+    if constexpr (kFault == 2) first.at[0] += 4;
+    if constexpr (kFault == 3) first.at[0] += 1;
     tensor_load(box, map, first, &barrier);
   }
   __syncthreads();

@@ -71,6 +71,13 @@ __global__ void registers_multiplied(const unsigned* a, const unsigned short* b,
   for_each_sum<kN>([&](unsigned i, unsigned at) { out[at] = d[i]; });
 }
 
+/// Keeps the compiler from moving sums between registers behind this point.
+template <int kCount>
+__device__ inline void settle(float (&d)[kCount]) {
+#pragma unroll
+  for (int i = 0; i < kCount; ++i) asm volatile("" : "+f"(d[i])::"memory");
+}
+
 __device__ inline void tile_load(void* to, const TensorMap& map, int x, int y, Mbarrier* barrier) {
   asm volatile("cp.async.bulk.tensor.2d.shared::cluster.global.tile.mbarrier::complete_tx::bytes [%0], [%1, {%2, %3}], "
                "[%4];" ::"r"(shared_address(to)),
@@ -106,9 +113,11 @@ __global__ void copied_and_multiplied(const __grid_constant__ TensorMap a, const
     return;
   }
   float d[32] = {};
+#pragma unroll
   for (unsigned step = 0; step < 4; ++step) {
     const unsigned stage = step % 2;
     if constexpr (kFault != 2) mbarrier_wait(&full[stage], step / 2 % 2);
+    settle(d);
     wgmma_fence();
 #pragma unroll
     for (unsigned k = 0; k < 64; k += 16) {
