@@ -19,6 +19,7 @@ std::span<const Theme> all_themes() {
       {"barriers", "80", barrier_programs()},
       {"bulk_copies", "90a", bulk_copy_programs()},
       {"clusters", "90a", cluster_programs()},
+      {"copied_tiles", "90a", copied_tile_programs()},
       {"copies", "80", copy_programs()},
       {"counted_stores", "90a", counted_store_programs()},
       {"groups", "80", group_programs()},

@@ -12,6 +12,7 @@ std::span<const TestProgram> atomic_programs();
 std::span<const TestProgram> barrier_programs();
 std::span<const TestProgram> bulk_copy_programs();
 std::span<const TestProgram> cluster_programs();
+std::span<const TestProgram> copied_tile_programs();
 std::span<const TestProgram> copy_programs();
 std::span<const TestProgram> counted_store_programs();
 std::span<const TestProgram> group_programs();

@@ -81,6 +81,12 @@ std::span<const TestProgram> warpgroup_programs() {
       tiles("wgmma_n256", "kF16, 256, 128, false, false", 256),
       registers("wgmma_registers_f16", "kF16, 128, false", HalfType::kF16),
       registers("wgmma_registers_bf16_mn", "kBf16, 64, true", HalfType::kBf16),
+  };
+  return programs;
+}
+
+std::span<const TestProgram> copied_tile_programs() {
+  static const std::vector<TestProgram> programs = {
       {"copied_and_multiplied",
        "copied_and_multiplied",
        "",

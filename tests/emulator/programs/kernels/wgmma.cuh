@@ -2,6 +2,8 @@
 // put together from tens.
 #pragma once
 
+#include "program.cuh"
+
 #define TEN(t) \
   "%" #t "0, %" #t "1, %" #t "2, %" #t "3, %" #t "4, %" #t "5, %" #t "6, %" #t "7, %" #t "8, %" #t "9"
 #define FIRST_TEN "%0, %1, %2, %3, %4, %5, %6, %7, %8, %9"
@@ -71,6 +73,13 @@ __device__ inline void wgmma_commit() {
 }
 __device__ inline void wgmma_wait() {
   asm volatile("wgmma.wait_group.sync.aligned 0;" ::: "memory");
+}
+
+/// Sums of lane 4g + t of warp w: rows 16w + g and 16w + g + 8, columns 8j + 2t and 8j + 2t + 1.
+template <int kN, class Function>
+__device__ inline void for_each_sum(Function function) {
+  const unsigned lane = threadIdx.x % 32, row = threadIdx.x / 32 % 4 * 16 + lane / 4;
+  for (unsigned i = 0; i < kN / 2; ++i) function(i, (row + i % 4 / 2 * 8) * kN + i / 4 * 8 + lane % 4 * 2 + i % 2);
 }
 
 /// How a tile of kRows x 64 halves lies in shared memory. kRows is M or N; kMn: neighbours in a row of memory differ in
