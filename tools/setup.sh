@@ -116,9 +116,11 @@ find_toolkit() {
   return 1
 }
 
-# The wheels, pinned to one release of CUDA: NVRTC itself, cuda.h, and the headers that device code may include.
-wheels=("nvidia-cuda-nvrtc==13.0.*" "nvidia-cuda-runtime==13.0.*" "nvidia-cuda-crt==13.0.*")
-wheel_files=(include/cuda.h include/nvrtc.h lib/libnvrtc.so.13 lib/libnvrtc-builtins.so.13.0)
+# The wheels, pinned to one release of CUDA: NVRTC itself, cuda.h, and the headers that device code may include, those of
+# the C++ library (cuda/barrier and its kin) among them.
+wheels=("nvidia-cuda-nvrtc==13.0.*" "nvidia-cuda-runtime==13.0.*" "nvidia-cuda-crt==13.0.*" "nvidia-cuda-cccl==13.0.*")
+wheel_files=(include/cuda.h include/nvrtc.h include/mma.h include/crt/mma.h include/cccl/cuda/barrier
+  lib/libnvrtc.so.13 lib/libnvrtc-builtins.so.13.0)
 
 have_wheels() {
   local file

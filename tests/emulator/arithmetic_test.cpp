@@ -82,6 +82,11 @@ TEST(Bits, FieldsAndCounts) {
   EXPECT_EQ(evaluate("bfind.u32 %d, %a;", 0x100), 8u);
   EXPECT_EQ(evaluate("bfind.shiftamt.u32 %d, %a;", 0x100), 23u);
   EXPECT_EQ(evaluate("bfind.s32 %d, %a;", 0xffffffffu), 0xffffffffu);
+  EXPECT_EQ(evaluate("fns.b32 %d, %a, 0, 3;", 0b101101), 3u);
+  EXPECT_EQ(evaluate("fns.b32 %d, %a, 4, -2;", 0b101101), 2u);
+  EXPECT_EQ(evaluate("fns.b32 %d, %a, 2, 0;", 0b101101), 2u);
+  EXPECT_EQ(evaluate("fns.b32 %d, %a, 1, 0;", 0b101101), 0xffffffffu);
+  EXPECT_EQ(evaluate("fns.b32 %d, %a, 0, 5;", 0b101101), 0xffffffffu);
 }
 
 TEST(Bits, BytesArePermuted) {

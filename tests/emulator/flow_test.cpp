@@ -103,6 +103,18 @@ TEST(Exchange, VotesMatchesAndReductions) {
   EXPECT_EQ(elected.e[9], 0u);
 }
 
+TEST(Exchange, LanesWithMasksOfTheirOwnAreGroupsApart) {
+  LaneInput input;
+  for (std::uint64_t lane = 0; lane < 32; ++lane) input.a.push_back(lane);
+  // The even and the odd lanes, in one instruction.
+  const std::string body = "and.b32 %r, %u, 1; shl.b32 %s, 0x55555555, %r; redux.sync.add.u32 %d, %a, %s;";
+  const LaneOutput output = run_lanes(body + "vote.sync.ballot.b32 %e, 1, %s;", input);
+  EXPECT_EQ(output.d[4], 240u);
+  EXPECT_EQ(output.d[5], 256u);
+  EXPECT_EQ(output.e[4], 0x55555555u);
+  EXPECT_EQ(output.e[5], 0xaaaaaaaau);
+}
+
 TEST(Exchange, OfASubsetNeedsOnlyItsMembers) {
   const LaneOutput output = run_lanes(R"(
     setp.lt.u32 %p, %u, 8;

@@ -410,6 +410,32 @@ void lower_prmt(Builder& builder) {
   builder.operation.run = prmt;
 }
 
+/// The place of the n-th one of `mask`, counted from `base` upwards (n > 0) or downwards (n < 0); n = 0 asks for the
+/// bit at `base`. All ones if there is none.
+std::uint32_t nth_one(std::uint32_t mask, std::uint32_t base, std::int32_t n) {
+  const std::int32_t step = n < 0 ? -1 : 1;
+  std::int32_t left = n == 0 ? 1 : n * step;
+  for (auto at = static_cast<std::int32_t>(base & 31); at >= 0 && at < 32; at += step) {
+    if ((mask >> at & 1) != 0 && --left == 0) return static_cast<std::uint32_t>(at);
+    if (n == 0) break;
+  }
+  return ~0u;
+}
+
+void fns(Warp& warp, const Operation& operation) {
+  std::uint32_t* d = warp.lanes<std::uint32_t>(operation.r[0]);
+  const std::uint32_t* mask = warp.lanes<std::uint32_t>(operation.r[1]);
+  const std::uint32_t* base = warp.lanes<std::uint32_t>(operation.r[2]);
+  const std::int32_t* offset = warp.lanes<std::int32_t>(operation.r[3]);
+  each_lane(warp.mask, [=](std::uint32_t lane) { d[lane] = nth_one(mask[lane], base[lane], offset[lane]); });
+}
+
+void lower_fns(Builder& builder) {
+  if (builder.type() != Type::kB32) builder.malformed(".b32 was expected");
+  word_operands(builder, 3);
+  builder.operation.run = fns;
+}
+
 }  // namespace
 
 void add_bits(LowerTable& table) {
@@ -429,6 +455,7 @@ void add_bits(LowerTable& table) {
   table["clz"] = lower_count<Clz, false>;
   table["bfind"] = lower_bfind;
   table["prmt"] = lower_prmt;
+  table["fns"] = lower_fns;
 }
 
 }  // namespace flashmask::emulator::FLASHMASK_EMULATOR_ISA

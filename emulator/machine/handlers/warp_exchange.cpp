@@ -11,14 +11,15 @@ namespace {
 
 using ptx::Type;
 
-/// The member mask of a .sync instruction, which must be the same for all lanes and hold every one that is here.
-/// False when the others are still to come.
+/// The member mask of a .sync instruction, which must hold every lane that names it. Lanes that name another mask are a
+/// group of their own: the instruction runs for them too, apart. False when members are still to come.
 bool gather_members(Warp& warp, Ref reference, std::uint32_t& members) {
   const std::uint32_t* masks = warp.lanes<std::uint32_t>(reference);
-  const auto first = static_cast<std::uint32_t>(std::countr_zero(warp.mask));
+  const std::uint32_t here = warp.mask;
+  const auto first = static_cast<std::uint32_t>(std::countr_zero(here));
   members = masks[first];
   for (std::uint32_t lane = 0; lane < kLanes; ++lane) {
-    if ((warp.mask >> lane & 1) == 0) continue;
+    if ((here >> lane & 1) == 0) continue;
     if ((masks[lane] >> lane & 1) == 0) {
       warp.fault(Fault::Kind::kBarrier, lane,
                  fmt::format("the lane is not in its own member mask {:#010x}", masks[lane]));
@@ -27,6 +28,12 @@ bool gather_members(Warp& warp, Ref reference, std::uint32_t& members) {
       warp.fault(Fault::Kind::kBarrier, lane,
                  fmt::format("the member mask is {:#010x} here, but {:#010x} in lane {}", masks[lane], members, first));
     }
+  }
+  if ((here & ~members) != 0) {
+    warp.mask = here & ~members;
+    ++warp.launch->class_counts[warp.operation->statistics_class];
+    warp.operation->run(warp, *warp.operation);
+    warp.mask = here & members;
   }
   return converge(warp, members);
 }
