@@ -23,6 +23,10 @@ std::uint32_t target_offset(const BulkCopy& copy, const BulkCopy::Run& run) {
   return copy.direction == Direction::kBetweenShared ? static_cast<std::uint32_t>(run.other) : run.shared;
 }
 
+std::uint32_t proxy_of(const BulkCopy& copy) {
+  return copy.generic ? 0u : std::uint32_t{kAsynchronous};
+}
+
 bool overlaps(std::uint64_t a, std::uint64_t a_bytes, std::uint64_t b, std::uint64_t b_bytes) {
   return a < b + b_bytes && b < a + a_bytes;
 }
@@ -50,7 +54,7 @@ void claim_shared_target(Warp& warp, const BulkCopy& copy, Cta& cta, const BulkC
   }
   if (is_being_read(cta, offset, run.bytes)) fault_being_read(warp, lane, cta, offset, run.bytes, what());
   if (warp.launch->races) {
-    check_shared(warp, lane, 1u << lane, cta, offset, run.bytes, kWrites | kAsynchronous, Keep::kNo);
+    check_shared(warp, lane, 1u << lane, cta, offset, run.bytes, kWrites | proxy_of(copy), Keep::kNo);
   }
   std::memset(shadow, kPendingWrite, run.bytes);
 }
@@ -193,7 +197,7 @@ void keep_reads(Launch& launch, const BulkCopy& copy) {
 }
 
 void write_shared_target(Launch& launch, const BulkCopy& copy, Cta& cta) {
-  const AccessRecord record = completed_record(copy, kWrites | kAsynchronous, &cta);
+  const AccessRecord record = completed_record(copy, kWrites | proxy_of(copy), &cta);
   const std::byte* from = copy.payload.data();
   for (const BulkCopy::Run& run : copy.runs) {
     const std::uint32_t offset = target_offset(copy, run);
@@ -278,7 +282,7 @@ void issue(Warp& warp, BulkCopy copy) {
     }
   }
   for (Cta* cta : copy.targets) {
-    if (copy.signals) mbarrier_at(warp, copy.lane, *cta, copy.mbarrier, true);
+    if (copy.signals) mbarrier_at(warp, copy.lane, *cta, copy.mbarrier, !copy.generic).is_remote |= cta != warp.cta;
     ++cta->copies_in_flight;
     for (const BulkCopy::Run& run : copy.runs) claim_shared_target(warp, copy, *cta, run);
   }

@@ -331,6 +331,31 @@ void run_copy(Warp& warp, const Operation& operation) {
   warp.launch->turns->visible(warp);
 }
 
+/// r = target, mbarrier, values from kSize on; count values of `size` bytes.
+void run_async_store(Warp& warp, const Operation& operation) {
+  for (std::uint32_t lane = 0; lane < kLanes; ++lane) {
+    if ((warp.mask >> lane & 1) == 0) continue;
+    BulkCopy copy;
+    copy.direction = Direction::kBetweenShared;
+    copy.generic = true;
+    copy.lane = lane;
+    copy.bytes = std::uint64_t{operation.size} * operation.count;
+    for (std::uint32_t i = 0; i < operation.count; ++i) {
+      const auto* value = warp.lanes<std::byte>(operation.r[kSize + i]) + std::size_t{lane} * operation.size;
+      std::memcpy(copy.fill + std::size_t{i} * operation.size, value, operation.size);
+    }
+    // The pattern repeats, whatever the bytes that it is asked for.
+    for (std::size_t at = copy.bytes; at < sizeof(copy.fill); ++at) copy.fill[at] = copy.fill[at - copy.bytes];
+    const std::uint64_t target = address_at(warp, operation, kTarget, kWideTarget, lane);
+    require_aligned(warp, lane, "target", target, static_cast<std::uint32_t>(copy.bytes));
+    const SharedPlace place = shared_place(warp, lane, target, static_cast<std::uint32_t>(copy.bytes));
+    set_targets(warp, operation, lane, *place.cta, copy);
+    copy.runs.push_back({0, place.offset, static_cast<std::uint32_t>(copy.bytes), true});
+    issue(warp, std::move(copy));
+  }
+  warp.launch->turns->visible(warp);
+}
+
 void run_commit(Warp& warp, const Operation&) {
   for (std::uint32_t lane = 0; lane < kLanes; ++lane) {
     if ((warp.mask >> lane & 1) != 0) ++warp.bulk_committed[lane];
@@ -496,6 +521,27 @@ void lower_bulk(Builder& builder) {
       lower_plain(builder, reduces);
     }
   }
+}
+
+void lower_async_store(Builder& builder) {
+  builder.statistics_class("st.async");
+  builder.take("weak");
+  Operation& operation = builder.operation;
+  if (!builder.take("mbarrier::complete_tx::bytes")) builder.malformed(".mbarrier::complete_tx::bytes is missing");
+  if (builder.space_or_generic() != Space::kSharedCluster) builder.malformed(".shared::cluster was expected");
+  const auto vector = builder.take_one_of({"v2", "v4"});
+  const Type type = builder.type();
+  operation.count = static_cast<std::uint8_t>(vector ? 2u << *vector : 1);
+  operation.size = static_cast<std::uint8_t>(ptx::size_of(type));
+  if (operation.size < 4 || operation.size * operation.count > sizeof(BulkCopy::fill)) {
+    builder.malformed("values of 32 or 64 bits, 16 bytes at most, were expected");
+  }
+  builder.expect_operands(3);
+  take_address(builder, 0, kTarget, kWideTarget, Space::kSharedCluster);
+  const std::vector<const Operand*> values = builder.elements(1, operation.count);
+  for (std::size_t i = 0; i < values.size(); ++i) operation.r[kSize + i] = builder.source(*values[i], type);
+  take_address(builder, 2, kMbarrierAddress, kWideMbarrier, Space::kSharedCluster);
+  operation.run = run_async_store;
 }
 
 }  // namespace flashmask::emulator

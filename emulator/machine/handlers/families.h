@@ -66,6 +66,7 @@ void lower_cluster_barrier(Builder& builder);
 /// cp.async.bulk and what else shares the opcode cp, and mbarrier.arrive by cp.async.
 void lower_bulk(Builder& builder);
 void lower_copy_arrival(Builder& builder);
+void lower_async_store(Builder& builder);
 
 // Families that are the same for every processor.
 void add_control(LowerTable& table);

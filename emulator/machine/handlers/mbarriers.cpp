@@ -22,6 +22,7 @@ enum Flag : std::uint8_t {
   kRelaxed = 4,      ///< publishes or acquires nothing
   kParity = 8,       ///< a wait for a parity, not for a state
   kMaySleep = 16,    ///< try_wait
+  kOfCluster = 64,  ///< its scope is the cluster
   kIncrements = 32,  ///< cp.async.mbarrier.arrive without .noinc
 };
 
@@ -161,6 +162,7 @@ void run_arrive(Warp& warp, const Operation& operation) {
         if ((together >> other & 1) != 0) mbarrier_at(warp, other, *place.cta, place.offset, false);
       }
     }
+    mbarrier.is_remote |= place.cta != warp.cta;
     arrive(warp, together, mbarrier, arrivals * count, publishes);
     left &= ~together;
   }
@@ -205,7 +207,13 @@ void run_wait(Warp& warp, const Operation& operation) {
       if ((left >> other & 1) != 0 && addresses[other] == addresses[lane]) together |= 1u << other;
     }
     const SharedPlace place = place_of_object(warp, lane, addresses[lane]);
-    acquire(warp, together, place.cta->mbarriers.find(place.offset)->completed);
+    const Mbarrier& mbarrier = *place.cta->mbarriers.find(place.offset);
+    if (mbarrier.is_remote && (operation.flags & kOfCluster) == 0 && warp.launch->pedantic) {
+      warp.launch->note(fmt::format("{}\n  waits at the scope of the CTA for what other CTAs of the cluster did; PTX "
+                                    "promises their writes to .acquire.cluster only",
+                                    warp.launch->program->quote(operation.line)));
+    }
+    acquire(warp, together, mbarrier.completed);
     left &= ~together;
   }
   warp.set_predicate(operation.r[0], done);
@@ -257,7 +265,7 @@ void take_object_type(Builder& builder) {
 void take_order(Builder& builder) {
   if (builder.take("relaxed")) builder.operation.flags |= kRelaxed;
   builder.take_one_of({"release", "acquire"});
-  builder.take_one_of({"cta", "cluster"});
+  if (builder.take_one_of({"cta", "cluster"}) == 1) builder.operation.flags |= kOfCluster;
 }
 
 void lower_init(Builder& builder) {

@@ -206,6 +206,7 @@ void lower_ldu(Builder& builder) {
 }
 
 void lower_st(Builder& builder) {
+  if (builder.take("async")) return lower_async_store(builder);
   take_order(builder);
   const Space space = builder.space_or_generic();
   const std::uint32_t count = take_count(builder);

@@ -44,7 +44,7 @@ std::span<const TestProgram> cluster_programs() {
        "",
        clustered(2, 2, 32),
        [] { return reversed_rows(2, 32); },
-       {{"a wait with the scope of one CTA", {kRace}},
+       {{"no wait", {kRace, kUninitialised}},
         {"arrivals without release", {kRace}},
         {"used by a CTA that does not know it initialised", {kMbarrier, kRace, kUninitialised}}}},
       {"multicast",

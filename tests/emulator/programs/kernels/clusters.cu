@@ -66,12 +66,7 @@ __global__ void remote_arrivals(const unsigned* in, unsigned* out) {
     asm volatile("mbarrier.arrive.release.cluster.shared::cluster.b64 _, [%0];" ::"r"(remote) : "memory");
   }
   if (rank == 0) {
-    if constexpr (kFault == 1) {
-      // The default scope is the CTA, and half of the arrivals come from another.
-      mbarrier_wait(&barrier, 0);
-    } else {
-      mbarrier_wait_cluster(&barrier, 0);
-    }
+    if constexpr (kFault != 1) mbarrier_wait_cluster(&barrier, 0);
     out[threadIdx.x] = rows[0][31 - threadIdx.x];
     out[32 + threadIdx.x] = rows[1][31 - threadIdx.x];
   }
