@@ -68,7 +68,7 @@ struct Gpu::State {
   CUcontext context = nullptr;
   std::string name;
   int capability = 0;
-  std::map<const Module*, CUlibrary> modules;
+  std::map<std::string, CUlibrary> modules;  ///< by their PTX
 
   State() {
     std::string why;
@@ -98,7 +98,7 @@ struct Gpu::State {
   }
 
   CUlibrary load(const Module& module) {
-    const auto found = modules.find(&module);
+    const auto found = modules.find(module.ptx);
     if (found != modules.end()) return found->second;
     std::string log(kLogBytes, '\0');
     CUjit_option options[] = {CU_JIT_ERROR_LOG_BUFFER, CU_JIT_ERROR_LOG_BUFFER_SIZE_BYTES};
@@ -107,7 +107,7 @@ struct Gpu::State {
     const CUresult result =
         driver.library_load_data(&loaded, module.ptx.c_str(), options, values, 2, nullptr, nullptr, 0);
     driver.check(result, "cuLibraryLoadData", fmt::format("compiling a module ({})", log.c_str()));
-    return modules[&module] = loaded;
+    return modules[module.ptx] = loaded;
   }
 
   CUfunction function_of(const Module& module, const std::string& entry) {
