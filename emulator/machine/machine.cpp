@@ -266,6 +266,7 @@ Exploration Machine::explore(const Program& program, std::string_view entry, con
   auto& placed = state_->variables[compiled.id];
   if (placed.size() != compiled.variables.size()) placed = place_variables(*this, compiled);
   const GlobalMemory::Snapshot start = state_->memory.snapshot();
+  std::optional<GlobalMemory::Snapshot> end;
   Exploration result;
   result.complete = true;
   std::vector<std::vector<std::uint8_t>> scripts = {{}};
@@ -280,6 +281,12 @@ Exploration Machine::explore(const Program& program, std::string_view entry, con
     Turns turns(script);
     try {
       run(program, entry, shape, parameters, turns);
+      if (limits.same_results) {
+        if (!end) end = state_->memory.snapshot();
+        if (const std::string where = state_->memory.difference(*end); !where.empty()) {
+          throw Fault(Fault::Kind::kRace, "two orders of the same launch leave different results: " + where);
+        }
+      }
       if (check) check(*this);
     } catch (const Fault& fault) {
       throw Fault(fault.kind(), fmt::format("{}\n  met in run {} of an exploration: {}", fault.what(), result.runs,

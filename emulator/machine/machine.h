@@ -98,6 +98,8 @@ struct ExplorationLimits {
   /// Times that a warp is stopped although it could go on, at most, in one run.
   int preemptions = 2;
   std::uint64_t most_runs = 2000;
+  /// Every run must leave the bytes of the first one, or it is a Fault{kRace}: for kernels that are deterministic.
+  bool same_results = false;
 };
 struct Exploration {
   std::uint64_t runs = 0;

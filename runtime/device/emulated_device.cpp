@@ -38,7 +38,10 @@ decltype(auto) reporting(const std::string& doing, Call&& call) {
 
 class EmulatedDevice final : public Device {
  public:
-  explicit EmulatedDevice(const EmulatorOptions& options) : machine_(machine_options(options)) {
+  explicit EmulatedDevice(const EmulatorOptions& options)
+      : machine_(machine_options(options)),
+        exploration_{
+            .preemptions = options.explored_preemptions, .most_runs = options.explored_runs, .same_results = true} {
     properties_.kind = DeviceKind::kEmulator;
     properties_.name = "PTX emulator";
     properties_.target = options.target;
@@ -105,6 +108,11 @@ class EmulatedDevice final : public Device {
     shape.block[0] = geometry.block;
     shape.dynamic_shared_bytes = geometry.shared_bytes;
     std::lock_guard lock(mutex_);
+    if (exploration_.preemptions > 0) {
+      reporting("exploring " + loaded.entry(),
+                [&] { machine_.explore(loaded.program(), loaded.entry(), shape, parameter, exploration_); });
+      return;
+    }
     statistics_ += reporting("running " + loaded.entry(),
                              [&] { return machine_.launch(loaded.program(), loaded.entry(), shape, parameter); });
   }
@@ -135,6 +143,7 @@ class EmulatedDevice final : public Device {
 
   std::mutex mutex_;
   emulator::Machine machine_;
+  emulator::ExplorationLimits exploration_;
   emulator::Statistics statistics_;
   DeviceProperties properties_;
 };

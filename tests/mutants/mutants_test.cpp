@@ -1,301 +1,98 @@
 // Every wait, barrier, fence, commit and arrival of every kernel is needed, and the emulator notices when one is
-// missing.
+// missing. A mutant that survives is an instruction to take out of its template, or a scenario to add to its family.
 
 #include <fmt/format.h>
 #include <gtest/gtest.h>
 
-#include <algorithm>
-#include <array>
-#include <functional>
 #include <map>
 #include <memory>
 #include <string>
 #include <vector>
 
-#include "flashmask/device_masks.h"
-#include "flashmask/mask_builders.h"
-#include "flashmask/runtime.h"
-#include "tests/forward/launch.h"
-#include "tests/forward/problems.h"
 #include "tests/forward/tested_device.h"
+#include "tests/mutants/families.h"
 #include "tests/mutants/mutating_device.h"
 #include "tests/mutants/mutation.h"
 
 namespace flashmask::mutants {
 namespace {
 
-using forward_tests::Intervals;
-using forward_tests::TestProblem;
-
-using Bytes = std::vector<std::byte>;
-
-template <class T>
-void append(Bytes& bytes, const std::vector<T>& values) {
-  const auto* begin = reinterpret_cast<const std::byte*>(values.data());
-  bytes.insert(bytes.end(), begin, begin + values.size() * sizeof(T));
-}
-
-/// Work that runs kernels, and everything that they wrote. The same bits whatever the schedule.
-using Scenario = std::function<Bytes(Runtime&)>;
-
-/// Mutants that nothing notices, because the instruction is not needed, with the argument why.
-struct Survivor {
-  std::string entry;   ///< a part of the name
-  std::string change;  ///< a part
-  std::string reason;
-};
-
-struct Family {
-  std::string name;
-  std::string entries;  ///< how the names of its kernels begin; others that a scenario runs are another family's
-  std::vector<Scenario> scenarios;
-  std::vector<Survivor> survivors;
-};
-
-// --- the families ----------------------------------------------------------------------------------------------------
-
-struct HeadDims {
-  int qk;
-  int v;
-};
-
-Scenario forward(MaskForm form, const TileConfig& tile, HeadDims head_dims, forward_tests::Extents extents,
-                 forward_tests::Variety variety, bool with_plan, const std::function<void(TestProblem&)>& change = {}) {
-  return [=](Runtime& runtime) {
-    KernelDescriptor descriptor;
-    descriptor.mask_form = form;
-    descriptor.head_dim_qk = head_dims.qk;
-    descriptor.head_dim_v = head_dims.v;
-    TestProblem problem(descriptor, extents, variety);
-    if (change) change(problem);
-    const auto kernel = runtime.request(descriptor, {.hint = {}, .config = tile});
-    const forward_tests::LaunchResult result =
-        run_forward(runtime, *kernel, problem, {.wants_lse = true, .with_plan = with_plan});
-    Bytes bytes;
-    append(bytes, result.output);
-    append(bytes, result.lse);
-    return bytes;
-  };
-}
-
-/// Rings of two to four slots, with and without the query in registers; closed forms and vectors, with a plan that
-/// fills its list of tiles several times and without; tiles of which one warp sees nothing; rows that see no key;
-/// outputs that need more or less room than the query.
-Family forward_family() {
-  constexpr TileConfig kTwoSlots{32, 16, 2, 2, false};
-  constexpr TileConfig kThreeSlots{32, 16, 2, 3, true};
-  constexpr TileConfig kFourSlots{32, 16, 2, 4, false};
-  constexpr TileConfig kFourWarps{64, 16, 4, 4, false};  // of the diagonal, one warp sees nothing of several tiles
-  const forward_tests::Extents short_rows{.batch = 1, .seqlen_q = 45, .seqlen_k = 150};
-  const forward_tests::Extents square{.batch = 1, .seqlen_q = 150, .seqlen_k = 150};
-  const forward_tests::Extents few_keys{.batch = 1, .seqlen_q = 150, .seqlen_k = 60};
-  const forward_tests::Extents long_rows{.batch = 1, .seqlen_q = 40, .seqlen_k = 1300};
-  const forward_tests::Variety documents{.intervals = Intervals::kDocuments};
-  const forward_tests::Variety all_masked{.intervals = Intervals::kAllMasked};
-  const forward_tests::Variety none_masked{.intervals = Intervals::kNoneMasked};
-  // Where the list of tiles is filled again, one warp sees nothing of the tile.
-  const auto hide_tiles_60_and_61 = [](TestProblem& problem) {
-    const std::size_t vectors = problem.intervals().size() / 1300;
-    for (std::size_t key = 60 * 16; key < 62 * 16; ++key) {
-      std::int32_t* bounds = problem.intervals().data() + key * vectors;
-      if (vectors == 1) bounds[0] = 1290;
-      if (vectors == 2) bounds[1] = 16;
-      if (vectors == 4) std::copy_n(std::array{0, 16, 0, 0}.begin(), 4, bounds);
-    }
-  };
-  Family family;
-  family.name = "Forward";
-  family.entries = "flashmask_forward";
-  family.scenarios = {
-      forward(MaskForm::kNone, kTwoSlots, {32, 32}, short_rows, {}, false),
-      forward(MaskForm::kNone, kThreeSlots, {32, 32}, short_rows, {}, false),
-      forward(MaskForm::kNone, kFourSlots, {32, 48}, short_rows, {}, false),
-      forward(MaskForm::kCausal, kFourWarps, {48, 32}, few_keys, {}, false),
-      forward(MaskForm::kWindow, kTwoSlots, {32, 32}, square, {.window_left = 20, .window_right = 3}, false),
-      forward(MaskForm::kWindow, kTwoSlots, {32, 32}, few_keys, {.window_left = 20, .window_right = 3}, false),
-      forward(MaskForm::kC1, kTwoSlots, {32, 32}, square, documents, false),
-      forward(MaskForm::kC1, kTwoSlots, {32, 32}, short_rows, all_masked, true),
-      forward(MaskForm::kC1, kTwoSlots, {32, 32}, {.batch = 1, .seqlen_q = 1300, .seqlen_k = 1300}, none_masked, true),
-      forward(MaskForm::kF4, kThreeSlots, {32, 48}, long_rows, {.intervals = Intervals::kHoles}, true),
-      forward(MaskForm::kF4, kThreeSlots, {32, 48}, long_rows, none_masked, true, hide_tiles_60_and_61),
-      forward(MaskForm::kF4, kThreeSlots, {32, 48}, short_rows, all_masked, true),
-      forward(MaskForm::kF4, kThreeSlots, {32, 48}, square, documents, true),
-      forward(MaskForm::kF2, kFourSlots, {32, 32}, long_rows, none_masked, true, hide_tiles_60_and_61),
-      forward(MaskForm::kF2, kFourSlots, {32, 32}, square, documents, true),
-      forward(MaskForm::kF2, kFourSlots, {32, 32}, short_rows, all_masked, true),
-  };
-  return family;
-}
-
-Bytes plan_of(Runtime& runtime, const Mask& mask, TileShape tile) {
-  DeviceBuffer indices(runtime.device(), mask.startend_row_indices().size_bytes());
-  runtime.device()->copy_to_device(indices.get(), std::as_bytes(mask.startend_row_indices()), nullptr);
-  MaskPlan plan(runtime, mask.shape(), indices.get());
-  const PlanContent content = MaskPlan::read(*runtime.device(), plan.prepare(tile));
-  Bytes bytes;
-  append(bytes, content.row_classes);
-  append(bytes, content.key_classes);
-  append(bytes, content.row_order);
-  append(bytes, content.key_order);
-  return bytes;
-}
-
-Family plan_family() {
-  Family family;
-  family.name = "Plan";
-  family.entries = "flashmask_mask_plan";
-  const std::vector<int> equal(72, 64);
-  family.scenarios = {
-      // Row tiles for all warps of a CTA, and key tiles that take several turns of it.
-      [](Runtime& runtime) {
-        return plan_of(runtime, masks::causal_documents({4500, 4500}, {700, 1, 900, 300, 399, 2200}), {16, 16});
-      },
-      // Tiles of equal cost in every warp, whose places all warps take from one counter.
-      [equal](Runtime& runtime) { return plan_of(runtime, masks::causal_documents({4608, 4608}, equal), {16, 16}); },
-      [equal](Runtime& runtime) { return plan_of(runtime, masks::documents({4608, 4608}, equal), {16, 16}); },
-      // More row tiles than are counted at once.
-      [](Runtime& runtime) {
-        const MaskShape shape{.form = MaskForm::kF2, .seqlen_q = 33500, .seqlen_k = 40};
-        std::vector<std::int32_t> bounds;
-        for (int key = 0; key < shape.seqlen_k; ++key) bounds.insert(bounds.end(), {20000 + 300 * key, 90 * key});
-        return plan_of(runtime, Mask(shape, bounds), {16, 16});
-      },
-      [](Runtime& runtime) { return plan_of(runtime, masks::documents({130, 130}, {50, 30, 50}), {32, 16}); },
-  };
-  return family;
-}
-
-template <class Source>
-Bytes written_mask(Runtime& runtime, bool causal, const device_masks::Extents& extents, const Source& source) {
-  const MaskForm form = causal ? MaskForm::kC1 : MaskForm::kF2;
-  const std::size_t size = device_masks::bytes_needed(form, extents);
-  DeviceBuffer output(runtime.device(), size);
-  if (causal) {
-    device_masks::causal_documents(runtime, extents, source, {output.get(), size});
-  } else {
-    device_masks::documents(runtime, extents, source, {output.get(), size});
-  }
-  Bytes bytes(size);
-  runtime.device()->copy_to_host(bytes, output.get(), nullptr);
-  return bytes;
-}
-
-Scenario mask_by_ids(bool causal, std::vector<std::int32_t> ids) {
-  return [=](Runtime& runtime) {
-    DeviceBuffer source(runtime.device(), ids.size() * sizeof(std::int32_t));
-    runtime.device()->copy_to_device(source.get(), std::as_bytes(std::span(ids)), nullptr);
-    const auto seqlen = static_cast<int>(ids.size());
-    return written_mask(runtime, causal, {.batch = 1, .seqlen_q = seqlen, .seqlen_k = seqlen},
-                        device_masks::DocumentIds{source.get()});
-  };
-}
-
-Scenario mask_by_lengths(bool causal, std::vector<std::int32_t> sums) {
-  return [=](Runtime& runtime) {
-    DeviceBuffer source(runtime.device(), sums.size() * sizeof(std::int32_t));
-    runtime.device()->copy_to_device(source.get(), std::as_bytes(std::span(sums)), nullptr);
-    return written_mask(runtime, causal, {.batch = 1, .seqlen_q = sums.back(), .seqlen_k = sums.back()},
-                        device_masks::CumulativeLengths{source.get(), static_cast<int>(sums.size()) - 1});
-  };
-}
-
-Family mask_family() {
-  std::vector<std::int32_t> ids;
-  for (int document = 0; document < 40; ++document)
-    ids.insert(ids.end(), static_cast<std::size_t>(7 + 5 * document), document);
-  Family family;
-  family.name = "MaskWriters";
-  family.entries = "flashmask_mask_build";
-  family.scenarios = {
-      mask_by_ids(true, ids),
-      mask_by_ids(false, ids),
-      mask_by_lengths(true, {0, 700, 701, 1600, 2300}),
-      mask_by_lengths(false, {0, 700, 701, 1600, 2300}),
-  };
-  return family;
-}
-
-// --- the run ---------------------------------------------------------------------------------------------------------
-
 /// The orders of warps under which a mutant must be noticed at the latest.
-std::vector<EmulatorOptions> schedules() {
+std::vector<EmulatorOptions> orders() {
   std::vector<EmulatorOptions> options;
   for (const char* schedule : {"random", "in-order", "reversed", "starved", "late-landings"}) {
-    for (const std::uint64_t seed : {1, 2}) {
-      options.push_back({.target = Target{}, .seed = seed, .schedule = schedule, .races = true});
-    }
+    for (const std::uint64_t seed : {1, 2}) options.push_back({.target = Target{}, .seed = seed, .schedule = schedule});
   }
   return options;
 }
 
-std::unique_ptr<Runtime> runtime_on(const std::shared_ptr<MutatingDevice>& device) {
-  return std::make_unique<Runtime>(device, forward_tests::tested_policy());
-}
+/// A kernel, with the work that runs it.
+struct Subject {
+  std::string ptx;
+  std::vector<const Scenario*> scenarios;
+};
 
-/// What told the mutant from the kernel; empty when nothing did.
-std::string noticed(const Mutation& mutation, const std::vector<const Scenario*>& scenarios,
-                    const std::map<const Scenario*, Bytes>& expected) {
-  for (const EmulatorOptions& options : schedules()) {
-    for (const Scenario* scenario : scenarios) {
-      const auto device = std::make_shared<MutatingDevice>(options, &mutation);
+bool is_noticed(const Mutation& mutation, const Subject& subject, const std::map<const Scenario*, Bytes>& expected) {
+  for (const EmulatorOptions& order : orders()) {
+    for (const Scenario* scenario : subject.scenarios) {
+      Runtime runtime(std::make_shared<MutatingDevice>(order, &mutation), forward_tests::tested_policy());
       try {
-        if ((*scenario)(*runtime_on(device)) != expected.at(scenario)) return "a wrong result";
-      } catch (const Error& error) {
-        return error.what();
+        if ((*scenario)(runtime) != expected.at(scenario)) return true;
+      } catch (const Error&) {
+        return true;
       }
     }
   }
-  return "";
+  return false;
 }
 
 class Mutants : public testing::TestWithParam<Family> {};
 
-TEST_P(Mutants, AreAllNoticedButTheOnesThatChangeNothing) {
+TEST_P(Mutants, OfEveryKernelAreNoticed) {
   const Family& family = GetParam();
   std::map<const Scenario*, Bytes> expected;
-  std::map<std::string, std::vector<const Scenario*>> runs;  // by entry
-  std::map<std::string, std::string> kernels;
+  std::map<std::string, Subject> subjects;  // by entry
   for (const Scenario& scenario : family.scenarios) {
     const auto device = std::make_shared<MutatingDevice>(EmulatorOptions{}, nullptr);
-    expected[&scenario] = scenario(*runtime_on(device));
+    Runtime runtime(device, forward_tests::tested_policy());
+    expected[&scenario] = scenario(runtime);
     for (const auto& [entry, ptx] : device->loaded()) {
       if (!entry.starts_with(family.entries)) continue;
-      runs[entry].push_back(&scenario);
-      kernels[entry] = ptx;
+      subjects[entry].ptx = ptx;
+      subjects[entry].scenarios.push_back(&scenario);
     }
   }
-  ASSERT_FALSE(kernels.empty());
-  std::vector<bool> needed(family.survivors.size(), false);
-  int all = 0;
-  int survived = 0;
-  for (const auto& [entry, ptx] : kernels) {
-    for (const Mutation& mutation : mutations_of(ptx, entry)) {
-      ++all;
-      const std::string how = noticed(mutation, runs[entry], expected);
-      if (!how.empty()) continue;
-      ++survived;
-      bool argued = false;
-      for (std::size_t i = 0; i < family.survivors.size(); ++i) {
-        const Survivor& survivor = family.survivors[i];
-        if (entry.find(survivor.entry) == std::string::npos) continue;
-        if (mutation.change.find(survivor.change) == std::string::npos) continue;
-        argued = needed[i] = true;
-      }
-      EXPECT_TRUE(argued) << "nothing notices " << describe(mutation);
+  int mutants = 0;
+  for (const auto& [entry, subject] : subjects) {
+    for (const Mutation& mutation : mutations_of(subject.ptx, entry)) {
+      ++mutants;
+      EXPECT_TRUE(is_noticed(mutation, subject, expected)) << describe(mutation);
     }
   }
-  EXPECT_GT(all, 0);
-  for (std::size_t i = 0; i < needed.size(); ++i) {
-    EXPECT_TRUE(needed[i]) << "no mutant of " << family.survivors[i].entry << " survives with \""
-                           << family.survivors[i].change << "\": the argument can go";
-  }
-  RecordProperty("mutants", all);
-  RecordProperty("survived", survived);
-  fmt::print("{}: {} kernels, {} mutants, {} not noticed\n", family.name, kernels.size(), all, survived);
+  EXPECT_GT(mutants, 0);
+  RecordProperty("kernels", static_cast<int>(subjects.size()));
+  RecordProperty("mutants", mutants);
+  fmt::print("{}: {} mutants of {} kernels\n", family.name, mutants, subjects.size());
 }
 
-INSTANTIATE_TEST_SUITE_P(Kernels, Mutants, testing::Values(forward_family(), plan_family(), mask_family()),
+INSTANTIATE_TEST_SUITE_P(Kernels, Mutants, testing::ValuesIn(families()),
                          [](const auto& test) { return test.param.name; });
+
+TEST(Mutation, RemovesAndWeakensOneStatementOfOneEntry) {
+  const std::string ptx =
+      ".visible .entry other(\n)\n{\n\tbar.sync \t0;\n}\n"
+      ".visible .entry kernel(\n)\n{\n\tbar.sync \t0;\n\t@%p1 cp.async.wait_group "
+      "1;\n\tatom.acq_rel.gpu.global.add.u32 "
+      "%r1, [%rd1], 1;\n\tmbarrier.try_wait.parity.shared::cta.b64 %p2, [%r1], %r2;\n\tadd.s32 %r1, %r1, 1;\n}\n";
+  std::vector<std::string> statements;
+  for (const Mutation& mutation : mutations_of(ptx, "kernel")) statements.push_back(mutation.statement);
+  EXPECT_EQ(statements, (std::vector<std::string>{
+                            "", "", "@%p1 cp.async.wait_group 2;", "atom.relaxed.gpu.global.add.u32 %r1, [%rd1], 1;",
+                            "atom.acq_rel.cta.global.add.u32 %r1, [%rd1], 1;", "setp.eq.u32 %p2, 0, 0;"}));
+  const std::string changed = mutated(ptx, mutations_of(ptx, "kernel")[0]);
+  EXPECT_NE(changed.find("other(\n)\n{\n\tbar.sync"), std::string::npos);
+  EXPECT_EQ(changed.find("kernel(\n)\n{\n\tbar.sync"), std::string::npos);
+}
 
 }  // namespace
 }  // namespace flashmask::mutants

@@ -10,7 +10,7 @@ std::shared_ptr<const LoadedKernel> MutatingDevice::load(const KernelImage& imag
   const std::string_view ptx(reinterpret_cast<const char*>(image.ptx.data()), image.ptx.size());
   if (mutation_ == nullptr) loaded_.emplace(entry, ptx);
   if (mutation_ == nullptr || mutation_->entry != entry) return device_->load(image, entry, shared_bytes);
-  const std::string changed = apply(ptx, *mutation_);
+  const std::string changed = mutated(ptx, *mutation_);
   return device_->load({.cubin = {}, .ptx = std::as_bytes(std::span(changed))}, entry, shared_bytes);
 }
 

@@ -146,7 +146,7 @@ std::vector<Mutation> mutations_of(std::string_view ptx, std::string_view entry)
   return mutations;
 }
 
-std::string apply(std::string_view ptx, const Mutation& mutation) {
+std::string mutated(std::string_view ptx, const Mutation& mutation) {
   std::string result;
   result.reserve(ptx.size());
   const std::vector<std::string_view> lines = lines_of(ptx);

@@ -24,6 +24,6 @@ std::string describe(const Mutation& mutation);
 std::vector<Mutation> mutations_of(std::string_view ptx, std::string_view entry);
 
 /// The text with the one statement changed.
-std::string apply(std::string_view ptx, const Mutation& mutation);
+std::string mutated(std::string_view ptx, const Mutation& mutation);
 
 }  // namespace flashmask::mutants

@@ -49,7 +49,7 @@ using OptionalText = std::optional<std::string>;
 /// The texts of options as given.
 struct RunTexts {
   std::string input, output;
-  OptionalText alignment, window, scale, device, target, tile, seed;
+  OptionalText alignment, window, scale, device, target, tile, seed, schedule;
 };
 
 struct SelectionTexts {
@@ -80,6 +80,10 @@ void add_run(CLI::App& app, RunTexts& texts, RunArguments& run) {
   app.add_option("--tile", texts.tile, "Q,K: query rows and key columns of a tile (default by heuristic)")
       ->type_name("Q,K");
   app.add_option("--seed", texts.seed, "the emulator's interleaving of warps and copies (default 0)")->type_name("N");
+  app.add_option("--schedule", texts.schedule,
+                 "how the emulator's warps take turns: random (default), in-order, reversed, starved, late-landings")
+      ->type_name("S");
+  app.add_flag("--no-races", run.no_races, "the emulator checks no order of memory accesses, which is faster");
   app.add_flag("--verify", run.verify, "compare with fp64 attention on the CPU and print the figures");
   app.add_flag("--no-skip", run.no_skip,
                "make no plan of the mask and visit its empty tiles too; the result is the same, bit for bit");
@@ -110,6 +114,7 @@ void finish_run(const RunTexts& texts, RunArguments& run) {
   run.target = optional_value(texts.target, require_target);
   run.tile = optional_value(texts.tile, parse_tile);
   run.seed = optional_value(texts.seed, parse_seed);
+  run.schedule = texts.schedule;
 }
 
 KernelDescriptor descriptor_of(const SelectionTexts& texts) {

@@ -36,6 +36,8 @@ std::shared_ptr<Device> open_emulator(const RunArguments& arguments) {
   EmulatorOptions options;
   options.target = arguments.target.value_or(kEmulatedTarget);
   options.seed = arguments.seed.value_or(0);
+  if (arguments.schedule) options.schedule = *arguments.schedule;
+  options.races = !arguments.no_races;
   return open_emulated_device(options);
 }
 
@@ -54,7 +56,11 @@ std::shared_ptr<Device> open_device(const RunArguments& arguments, Progress& pro
   if (arguments.device == DeviceChoice::kAuto) {
     progress.print(fmt::format("flashmask: running on {}", device->properties().name));
   }
-  if (arguments.seed) progress.print("flashmask: warning: --seed has a meaning on the emulator only");
+  for (const auto& [given, option] : {std::pair{arguments.seed.has_value(), "--seed"},
+                                      {arguments.schedule.has_value(), "--schedule"},
+                                      {arguments.no_races, "--no-races"}}) {
+    if (given) progress.print(fmt::format("flashmask: warning: {} has a meaning on the emulator only", option));
+  }
   return device;
 }
 

@@ -16,8 +16,9 @@ struct Warp;
 /// Combines `bytes` of `source` into `target`: the reduction of a bulk copy.
 using Reduction = void (*)(std::byte* target, const std::byte* source, std::uint64_t bytes);
 
-/// One cp.async.bulk or cp.async.bulk.tensor (or a reduction of these), or an st.async, from its issue until it has landed. Until then
-/// it owns its bytes: nobody else may touch the ones that it writes, or write the ones that it reads.
+/// One cp.async.bulk or cp.async.bulk.tensor (or a reduction of these), or an st.async, from its issue until it has
+/// landed. Until then it owns its bytes: nobody else may touch the ones that it writes, or write the ones that it
+/// reads.
 struct BulkCopy {
   /// A stretch of bytes that are adjacent on both sides.
   struct Run {
@@ -34,8 +35,8 @@ struct BulkCopy {
   Warp* issuer = nullptr;       ///< alive until the copy has landed
   std::uint32_t lane = 0;
   std::vector<Run> runs;
-  std::byte fill[16] = {};  ///< repeats; the value of st.async
-  bool generic = false;     ///< st.async: not through the asynchronous proxy
+  std::byte fill[16] = {};     ///< repeats; the value of st.async
+  bool generic = false;        ///< st.async: not through the asynchronous proxy
   std::uint64_t bytes = 0;     ///< in all, those that are only filled included
   Cta* source = nullptr;       ///< whose shared memory it reads
   std::vector<Cta*> targets;   ///< whose shared memory it writes

@@ -5,6 +5,8 @@
 
 #include <fmt/format.h>
 
+#include "emulator/machine/core/shadow.h"
+
 namespace flashmask::emulator {
 
 std::uint64_t GlobalMemory::allocate(std::uint64_t bytes) {
@@ -59,6 +61,21 @@ GlobalMemory::Snapshot GlobalMemory::snapshot() const {
     result.shadow.emplace_back(from.shadow, from.shadow + from.bytes);
   }
   return result;
+}
+
+std::string GlobalMemory::difference(const Snapshot& snapshot) const {
+  for (std::size_t i = 0; i < owned_.size(); ++i) {
+    const Allocation& now = owned_[i]->allocation;
+    const std::vector<std::byte>& data = snapshot.data[i];
+    const std::vector<std::uint8_t>& shadow = snapshot.shadow[i];
+    for (std::uint64_t at = 0; at < now.bytes; ++at) {
+      const bool same_kind = (now.shadow[at] & kWritten) == (shadow[at] & kWritten);
+      const bool written = (shadow[at] & kWritten) != 0;
+      if (same_kind && (!written || now.data[at] == data[at])) continue;
+      return fmt::format("byte {} of the allocation of {} bytes at {:#x}", at, now.bytes, now.base);
+    }
+  }
+  return "";
 }
 
 void GlobalMemory::restore(const Snapshot& snapshot) {

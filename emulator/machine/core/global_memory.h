@@ -57,6 +57,9 @@ class GlobalMemory {
     std::vector<std::vector<std::uint8_t>> shadow;
   };
   Snapshot snapshot() const;
+  /// Empty when the allocations hold the bytes of the snapshot; else where they first differ. Bytes that nobody wrote
+  /// are equal.
+  std::string difference(const Snapshot& snapshot) const;
   /// Of the same allocations.
   void restore(const Snapshot& snapshot);
 

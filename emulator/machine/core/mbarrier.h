@@ -29,7 +29,7 @@ struct Mbarrier {
   Order completed;             ///< what an observer of the last completed phase learns
   AccessRecord initialised;    ///< by mbarrier.init
   bool initialisation_fenced = false;
-  bool is_remote = false;      ///< other CTAs of the cluster arrive, or copy
+  bool is_remote = false;  ///< other CTAs of the cluster arrive, or copy
 };
 
 /// The mbarriers of a CTA.

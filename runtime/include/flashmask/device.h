@@ -94,6 +94,10 @@ struct EmulatorOptions {
   std::uint64_t seed = 0;  ///< interleaving of warps and landing of asynchronous copies
   std::string schedule = "random";  ///< how warps take turns: docs/emulator.md lists the names
   bool races = true;                ///< checks that conflicting accesses are ordered
+  /// Above 0: every launch is run once for each order with at most so many preemptions (and at most `explored_runs` of
+  /// them), from the same memory, and must always leave the same bytes. For launches of a few tiles.
+  int explored_preemptions = 0;
+  std::uint64_t explored_runs = 1000;
 };
 /// A device that executes PTX on the CPU: for machines without a GPU, and stricter than one. Throws
 /// Error{kInvalidArgument} for a schedule that does not exist.

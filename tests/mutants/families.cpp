@@ -1,0 +1,204 @@
+#include "tests/mutants/families.h"
+
+#include <algorithm>
+#include <array>
+#include <memory>
+#include <span>
+
+#include "flashmask/device_masks.h"
+#include "flashmask/mask_builders.h"
+#include "tests/forward/launch.h"
+#include "tests/forward/problems.h"
+
+namespace flashmask::mutants {
+namespace {
+
+using forward_tests::Intervals;
+using forward_tests::TestProblem;
+
+template <class T>
+void append(Bytes& bytes, const std::vector<T>& values) {
+  const auto* begin = reinterpret_cast<const std::byte*>(values.data());
+  bytes.insert(bytes.end(), begin, begin + values.size() * sizeof(T));
+}
+
+struct HeadDims {
+  int qk;
+  int v;
+};
+
+Scenario forward(MaskForm form, const TileConfig& tile, HeadDims head_dims, forward_tests::Extents extents,
+                 forward_tests::Variety variety, bool with_plan, const std::function<void(TestProblem&)>& change = {}) {
+  return [=](Runtime& runtime) {
+    KernelDescriptor descriptor;
+    descriptor.mask_form = form;
+    descriptor.head_dim_qk = head_dims.qk;
+    descriptor.head_dim_v = head_dims.v;
+    TestProblem problem(descriptor, extents, variety);
+    if (change) change(problem);
+    const auto kernel = runtime.request(descriptor, {.hint = {}, .config = tile});
+    const forward_tests::LaunchResult result =
+        run_forward(runtime, *kernel, problem, {.wants_lse = true, .with_plan = with_plan});
+    Bytes bytes;
+    append(bytes, result.output);
+    append(bytes, result.lse);
+    return bytes;
+  };
+}
+
+/// Rings of two to four slots, with and without the query in registers; closed forms and vectors, with a plan that
+/// fills its list of tiles several times and without; tiles of which one warp sees nothing; rows that see no key;
+/// outputs that need more or less room than the query.
+Family forward_family() {
+  constexpr TileConfig kTwoSlots{32, 16, 2, 2, false};
+  constexpr TileConfig kThreeSlots{32, 16, 2, 3, true};
+  constexpr TileConfig kFourSlots{32, 16, 2, 4, false};
+  constexpr TileConfig kFourWarps{64, 16, 4, 4, false};  // of the diagonal, one warp sees nothing of several tiles
+  const forward_tests::Extents short_rows{.batch = 1, .seqlen_q = 45, .seqlen_k = 150};
+  const forward_tests::Extents square{.batch = 1, .seqlen_q = 150, .seqlen_k = 150};
+  const forward_tests::Extents few_keys{.batch = 1, .seqlen_q = 150, .seqlen_k = 60};
+  const forward_tests::Extents long_rows{.batch = 1, .seqlen_q = 40, .seqlen_k = 1300};
+  const forward_tests::Variety documents{.intervals = Intervals::kDocuments};
+  const forward_tests::Variety all_masked{.intervals = Intervals::kAllMasked};
+  const forward_tests::Variety none_masked{.intervals = Intervals::kNoneMasked};
+  // Where the list of tiles is filled again, one warp sees nothing of the tile.
+  const auto hide_tiles_60_and_61 = [](TestProblem& problem) {
+    const std::size_t vectors = problem.intervals().size() / 1300;
+    for (std::size_t key = 60 * 16; key < 62 * 16; ++key) {
+      std::int32_t* bounds = problem.intervals().data() + key * vectors;
+      if (vectors == 1) bounds[0] = 1290;
+      if (vectors == 2) bounds[1] = 16;
+      if (vectors == 4) std::copy_n(std::array{0, 16, 0, 0}.begin(), 4, bounds);
+    }
+  };
+  Family family;
+  family.name = "Forward";
+  family.entries = "flashmask_forward";
+  family.scenarios = {
+      forward(MaskForm::kNone, kTwoSlots, {32, 32}, short_rows, {}, false),
+      forward(MaskForm::kNone, kThreeSlots, {32, 32}, short_rows, {}, false),
+      forward(MaskForm::kNone, kFourSlots, {32, 48}, short_rows, {}, false),
+      forward(MaskForm::kCausal, kFourWarps, {48, 32}, few_keys, {}, false),
+      forward(MaskForm::kWindow, kTwoSlots, {32, 32}, square, {.window_left = 20, .window_right = 3}, false),
+      forward(MaskForm::kWindow, kTwoSlots, {32, 32}, few_keys, {.window_left = 20, .window_right = 3}, false),
+      forward(MaskForm::kC1, kTwoSlots, {32, 32}, square, documents, false),
+      forward(MaskForm::kC1, kTwoSlots, {32, 32}, short_rows, all_masked, true),
+      forward(MaskForm::kC1, kTwoSlots, {32, 32}, {.batch = 1, .seqlen_q = 1300, .seqlen_k = 1300}, none_masked, true),
+      forward(MaskForm::kF4, kThreeSlots, {32, 48}, long_rows, {.intervals = Intervals::kHoles}, true),
+      forward(MaskForm::kF4, kThreeSlots, {32, 48}, long_rows, none_masked, true, hide_tiles_60_and_61),
+      forward(MaskForm::kF4, kThreeSlots, {32, 48}, short_rows, all_masked, true),
+      forward(MaskForm::kF4, kThreeSlots, {32, 48}, square, documents, true),
+      forward(MaskForm::kF2, kFourSlots, {32, 32}, long_rows, none_masked, true, hide_tiles_60_and_61),
+      forward(MaskForm::kF2, kFourSlots, {32, 32}, square, documents, true),
+      forward(MaskForm::kF2, kFourSlots, {32, 32}, short_rows, all_masked, true),
+  };
+  return family;
+}
+
+Bytes plan_of(Runtime& runtime, const Mask& mask, TileShape tile) {
+  DeviceBuffer indices(runtime.device(), mask.startend_row_indices().size_bytes());
+  runtime.device()->copy_to_device(indices.get(), std::as_bytes(mask.startend_row_indices()), nullptr);
+  MaskPlan plan(runtime, mask.shape(), indices.get());
+  const PlanContent content = MaskPlan::read(*runtime.device(), plan.prepare(tile));
+  Bytes bytes;
+  append(bytes, content.row_classes);
+  append(bytes, content.key_classes);
+  append(bytes, content.row_order);
+  append(bytes, content.key_order);
+  return bytes;
+}
+
+Family plan_family() {
+  Family family;
+  family.name = "Plan";
+  family.entries = "flashmask_mask_plan";
+  const std::vector<int> equal(72, 64);
+  family.scenarios = {
+      // Row tiles for all warps of a CTA, and key tiles that take several turns of it.
+      [](Runtime& runtime) {
+        return plan_of(runtime, masks::causal_documents({4500, 4500}, {700, 1, 900, 300, 399, 2200}), {16, 16});
+      },
+      // Tiles of equal cost in every warp, whose places all warps take from one counter.
+      [equal](Runtime& runtime) { return plan_of(runtime, masks::causal_documents({4608, 4608}, equal), {16, 16}); },
+      [equal](Runtime& runtime) { return plan_of(runtime, masks::documents({4608, 4608}, equal), {16, 16}); },
+      // More row tiles than are counted at once.
+      [](Runtime& runtime) {
+        const MaskShape shape{.form = MaskForm::kF2, .seqlen_q = 33500, .seqlen_k = 40};
+        std::vector<std::int32_t> bounds;
+        for (int key = 0; key < shape.seqlen_k; ++key) bounds.insert(bounds.end(), {20000 + 300 * key, 90 * key});
+        return plan_of(runtime, Mask(shape, bounds), {16, 16});
+      },
+      [](Runtime& runtime) { return plan_of(runtime, masks::documents({130, 130}, {50, 30, 50}), {32, 16}); },
+  };
+  return family;
+}
+
+template <class Source>
+Bytes written_mask(Runtime& runtime, bool causal, const device_masks::Extents& extents, const Source& source) {
+  const MaskForm form = causal ? MaskForm::kC1 : MaskForm::kF2;
+  const std::size_t size = device_masks::bytes_needed(form, extents);
+  DeviceBuffer output(runtime.device(), size);
+  if (causal) {
+    device_masks::causal_documents(runtime, extents, source, {output.get(), size});
+  } else {
+    device_masks::documents(runtime, extents, source, {output.get(), size});
+  }
+  Bytes bytes(size);
+  runtime.device()->copy_to_host(bytes, output.get(), nullptr);
+  return bytes;
+}
+
+Scenario mask_by_ids(bool causal, std::vector<std::int32_t> ids) {
+  return [=](Runtime& runtime) {
+    DeviceBuffer source(runtime.device(), ids.size() * sizeof(std::int32_t));
+    runtime.device()->copy_to_device(source.get(), std::as_bytes(std::span(ids)), nullptr);
+    const auto seqlen = static_cast<int>(ids.size());
+    return written_mask(runtime, causal, {.batch = 1, .seqlen_q = seqlen, .seqlen_k = seqlen},
+                        device_masks::DocumentIds{source.get()});
+  };
+}
+
+Scenario mask_by_lengths(bool causal, std::vector<std::int32_t> sums) {
+  return [=](Runtime& runtime) {
+    DeviceBuffer source(runtime.device(), sums.size() * sizeof(std::int32_t));
+    runtime.device()->copy_to_device(source.get(), std::as_bytes(std::span(sums)), nullptr);
+    return written_mask(runtime, causal, {.batch = 1, .seqlen_q = sums.back(), .seqlen_k = sums.back()},
+                        device_masks::CumulativeLengths{source.get(), static_cast<int>(sums.size()) - 1});
+  };
+}
+
+Family mask_family() {
+  std::vector<std::int32_t> ids;
+  for (int document = 0; document < 40; ++document)
+    ids.insert(ids.end(), static_cast<std::size_t>(7 + 5 * document), document);
+  Family family;
+  family.name = "MaskWriters";
+  family.entries = "flashmask_mask_build";
+  family.scenarios = {
+      mask_by_ids(true, ids),
+      mask_by_ids(false, ids),
+      mask_by_lengths(true, {0, 700, 701, 1600, 2300}),
+      mask_by_lengths(false, {0, 700, 701, 1600, 2300}),
+  };
+  return family;
+}
+
+}  // namespace
+
+std::vector<Family> families() {
+  return {forward_family(), plan_family(), mask_family()};
+}
+
+std::vector<Family> tiny_families() {
+  constexpr TileConfig kTile{32, 16, 2, 2, false};
+  const forward_tests::Extents extents{.batch = 1, .seqlen_q = 32, .seqlen_k = 48};
+  return {
+      {"Forward",
+       "flashmask_forward",
+       {forward(MaskForm::kNone, kTile, {32, 32}, extents, {}, false),
+        forward(MaskForm::kF4, kTile, {32, 32}, extents, {.intervals = Intervals::kHoles}, true)}},
+      {"MaskWriters", "flashmask_mask_build", {mask_by_ids(true, {0, 0, 1, 1, 1, 2, 3, 3})}},
+  };
+}
+
+}  // namespace flashmask::mutants
