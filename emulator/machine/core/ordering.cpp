@@ -202,7 +202,7 @@ bool ordered_slowly(const AccessRecord& earlier, const Accessor& by, bool& fence
   const bool own = earlier.agent == mine.agent;
   // Lanes of one instruction may write the same bytes: one of them wins.
   if (own && earlier.clock == mine.clock && earlier.where == mine.where && mine.writes()) return true;
-  const bool crosses = (mine.where & kAsynchronous) != 0 && (earlier.where & (kAsynchronous | kWrites)) == kWrites;
+  const bool crosses = crosses_proxies(earlier, mine);
   for (std::uint32_t left = mine.lanes; left != 0; left &= left - 1) {
     const std::uint32_t lane = left & (~left + 1);
     // A lane knows its own past without being told.

@@ -55,6 +55,12 @@ void check_global(const Warp& warp, std::uint32_t lane, std::uint32_t lanes, All
   });
 }
 
+bool is_ordered_shared(const Warp& warp, std::uint32_t lanes, Cta& cta, std::uint32_t offset, std::uint32_t bytes,
+                       std::uint32_t flags) {
+  Conflict conflict;
+  return cta.races.check(offset, bytes, accessor_of(warp, lanes, flags), conflict);
+}
+
 void keep_shared_write(Cta& cta, std::uint32_t offset, std::uint32_t bytes, const AccessRecord& record) {
   cta.races.set_written(offset, bytes, record);
 }

@@ -20,6 +20,10 @@ void check_shared(const Warp& warp, std::uint32_t lane, std::uint32_t lanes, Cta
 void check_global(const Warp& warp, std::uint32_t lane, std::uint32_t lanes, Allocation& allocation,
                   std::uint64_t address, std::uint64_t bytes, std::uint32_t flags, Keep keep);
 
+/// Whether check_shared() would find an order, without throwing.
+bool is_ordered_shared(const Warp& warp, std::uint32_t lanes, Cta& cta, std::uint32_t offset, std::uint32_t bytes,
+                       std::uint32_t flags);
+
 /// The bytes were written, or read, by an operation that owned them: nothing needs to be compared.
 void keep_shared_write(Cta& cta, std::uint32_t offset, std::uint32_t bytes, const AccessRecord& record);
 void keep_global_write(Allocation& allocation, std::uint64_t address, std::uint64_t bytes, const AccessRecord& record);

@@ -18,6 +18,7 @@ enum AccessFlag : std::uint32_t {
   kStrong = 4,        ///< atomic, volatile or relaxed: does not race with its like
   kScopeShift = 3,    ///< two bits: 0 CTA, 1 cluster, 2 GPU and system
   kScopeBits = 3u << kScopeShift,
+  kFencesReads = 64,   ///< an asynchronous write that asks for a proxy fence after generic reads too
   kConstantRead = 32,  ///< ld.global.nc: nobody may write the bytes during the launch
   kFlagBits = 8,
 };
@@ -120,12 +121,16 @@ class RaceShadow {
   std::uint32_t most_readers_ = 0;
 };
 
+/// An asynchronous access after a generic write, between which a proxy fence must stand.
+inline bool crosses_proxies(const AccessRecord& earlier, const AccessRecord& later) {
+  if ((later.where & kAsynchronous) == 0 || (earlier.where & kAsynchronous) != 0) return false;
+  return earlier.writes() || (later.where & kFencesReads) != 0;
+}
 /// Whether the clocks of the home agents show that `by` is after `earlier`. False: it must be looked at more closely.
 inline bool ordered_quickly(const AccessRecord& earlier, const Accessor& by) {
   const std::uint32_t at = earlier.agent - by.first;
   if (at >= by.home_size || earlier.clock > by.home[at]) return false;
-  const bool crosses = (by.record.where & kAsynchronous) != 0 && (earlier.where & (kAsynchronous | kWrites)) == kWrites;
-  if (crosses && earlier.clock > by.fenced_home[at]) return false;
+  if (crosses_proxies(earlier, by.record) && earlier.clock > by.fenced_home[at]) return false;
   return ((earlier.where | by.record.where) & (kConstantRead | kWrites)) != (kConstantRead | kWrites);
 }
 /// The whole question: `earlier` and `by` need no order, or have it.
