@@ -9,9 +9,9 @@ std::shared_ptr<const LoadedKernel> MutatingDevice::load(const KernelImage& imag
                                                          std::uint32_t shared_bytes) {
   const std::string_view ptx(reinterpret_cast<const char*>(image.ptx.data()), image.ptx.size());
   if (mutation_ == nullptr) loaded_.emplace(entry, ptx);
-  if (mutation_ == nullptr || mutation_->entry != entry) return device_->load(image, entry, shared_bytes);
+  if (mutation_ == nullptr || mutation_->entry != entry) return ForwardingDevice::load(image, entry, shared_bytes);
   const std::string changed = mutated(ptx, *mutation_);
-  return device_->load({.cubin = {}, .ptx = std::as_bytes(std::span(changed))}, entry, shared_bytes);
+  return ForwardingDevice::load({.cubin = {}, .ptx = std::as_bytes(std::span(changed))}, entry, shared_bytes);
 }
 
 }  // namespace flashmask::mutants

@@ -3,6 +3,7 @@
 #include <cstring>
 #include <type_traits>
 
+#include "emulator/machine/handlers/combine.h"
 #include "emulator/machine/handlers/families.h"
 #include "emulator/machine/handlers/half.h"
 #include "emulator/machine/handlers/memory_access.h"
@@ -16,45 +17,9 @@ using ptx::Operand;
 using ptx::Space;
 using ptx::Type;
 
-struct Add {
-  template <class T>
-  static T apply(T old, T b, T) {
-    return static_cast<T>(old + b);
-  }
-};
-struct Min {
-  template <class T>
-  static T apply(T old, T b, T) {
-    return b < old ? b : old;
-  }
-};
-struct Max {
-  template <class T>
-  static T apply(T old, T b, T) {
-    return b > old ? b : old;
-  }
-};
-struct And {
-  template <class T>
-  static T apply(T old, T b, T) {
-    return old & b;
-  }
-};
-struct Or {
-  template <class T>
-  static T apply(T old, T b, T) {
-    return old | b;
-  }
-};
-struct Xor {
-  template <class T>
-  static T apply(T old, T b, T) {
-    return old ^ b;
-  }
-};
 struct Exchange {
   template <class T>
-  static T apply(T, T b, T) {
+  static T apply(T, T b) {
     return b;
   }
 };
@@ -64,32 +29,25 @@ struct CompareSwap {
     return old == b ? c : old;
   }
 };
-struct Increment {
-  template <class T>
-  static T apply(T old, T b, T) {
-    return old >= b ? 0 : old + 1;
-  }
-};
-struct Decrement {
-  template <class T>
-  static T apply(T old, T b, T) {
-    return old == 0 || old > b ? b : old - 1;
-  }
-};
-template <class H>
-struct AddHalf {
-  static std::uint16_t apply(std::uint16_t old, std::uint16_t b, std::uint16_t) {
-    return H::narrow(H::widen(old) + H::widen(b));
-  }
-};
 template <class H>
 struct AddPair {
-  static std::uint32_t apply(std::uint32_t old, std::uint32_t b, std::uint32_t) {
-    const auto low = AddHalf<H>::apply(static_cast<std::uint16_t>(old), static_cast<std::uint16_t>(b), 0);
-    const auto high = AddHalf<H>::apply(static_cast<std::uint16_t>(old >> 16), static_cast<std::uint16_t>(b >> 16), 0);
+  static std::uint32_t apply(std::uint32_t a, std::uint32_t b) {
+    using Half = OnHalves<H, Add>;
+    const auto low = Half::apply(static_cast<std::uint16_t>(a), static_cast<std::uint16_t>(b));
+    const auto high = Half::apply(static_cast<std::uint16_t>(a >> 16), static_cast<std::uint16_t>(b >> 16));
     return std::uint32_t{high} << 16 | low;
   }
 };
+
+/// What is stored where `old` was; only a compare-and-swap has a third operand.
+template <class F, class T>
+T combined(T old, T b, T c) {
+  if constexpr (requires { F::apply(old, b, c); }) {
+    return F::apply(old, b, c);
+  } else {
+    return F::apply(old, b);
+  }
+}
 
 /// Lanes go one after the other. r = d (or nothing, for red), b, c.
 template <class T, class F>
@@ -104,7 +62,7 @@ void atomic(Warp& warp, const Operation& operation) {
     const T c = operation.r[2] == kNoRef ? T{} : warp.lanes<T>(operation.r[2])[lane];
     T old;
     std::memcpy(&old, place.data, sizeof(T));
-    const T changed = F::apply(old, b, c);
+    const T changed = combined<F>(old, b, c);
     std::memcpy(place.data, &changed, sizeof(T));
     // A compare-and-swap that fails again and again is no progress.
     if (std::memcmp(&old, &changed, sizeof(T)) != 0) ++warp.launch->progress;
@@ -164,9 +122,9 @@ Handler pick(Type type, std::size_t which) {
     case Type::kF64:
       return which == 0 ? atomic<double, Add> : nullptr;
     case Type::kF16:
-      return which == 0 ? atomic<std::uint16_t, AddHalf<F16>> : nullptr;
+      return which == 0 ? atomic<std::uint16_t, OnHalves<F16, Add>> : nullptr;
     case Type::kBf16:
-      return which == 0 ? atomic<std::uint16_t, AddHalf<Bf16>> : nullptr;
+      return which == 0 ? atomic<std::uint16_t, OnHalves<Bf16, Add>> : nullptr;
     case Type::kF16x2:
       return which == 0 ? atomic<std::uint32_t, AddPair<F16>> : nullptr;
     case Type::kBf16x2:

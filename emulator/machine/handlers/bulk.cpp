@@ -6,6 +6,7 @@
 #include <fmt/format.h>
 
 #include "emulator/machine/core/tensor_box.h"
+#include "emulator/machine/handlers/combine.h"
 #include "emulator/machine/handlers/families.h"
 #include "emulator/machine/handlers/half.h"
 #include "emulator/machine/handlers/memory_access.h"
@@ -210,53 +211,6 @@ void reduce(std::byte* target, const std::byte* source, std::uint64_t bytes) {
     std::memcpy(target + at, &result, sizeof(T));
   }
 }
-
-struct Add {
-  template <class T>
-  static T apply(T a, T b) {
-    return static_cast<T>(a + b);
-  }
-};
-struct Min {
-  template <class T>
-  static T apply(T a, T b) {
-    return b < a ? b : a;
-  }
-};
-struct Max {
-  template <class T>
-  static T apply(T a, T b) {
-    return a < b ? b : a;
-  }
-};
-struct And {
-  template <class T>
-  static T apply(T a, T b) {
-    return a & b;
-  }
-};
-struct Or {
-  template <class T>
-  static T apply(T a, T b) {
-    return a | b;
-  }
-};
-struct Xor {
-  template <class T>
-  static T apply(T a, T b) {
-    return a ^ b;
-  }
-};
-struct Increment {
-  static std::uint32_t apply(std::uint32_t a, std::uint32_t b) { return a >= b ? 0 : a + 1; }
-};
-struct Decrement {
-  static std::uint32_t apply(std::uint32_t a, std::uint32_t b) { return a == 0 || a > b ? b : a - 1; }
-};
-template <class H, class F>
-struct OnHalves {
-  static std::uint16_t apply(std::uint16_t a, std::uint16_t b) { return H::narrow(F::apply(H::widen(a), H::widen(b))); }
-};
 
 template <class F>
 Reduction of_any_type(Type type) {
