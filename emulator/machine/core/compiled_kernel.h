@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "emulator/machine/core/operation.h"
+#include "emulator/machine/core/warp_product.h"
 #include "emulator/machine/core/warpgroup_product.h"
 #include "emulator/machine/machine.h"
 #include "emulator/ptx/module.h"
@@ -63,6 +64,7 @@ struct CompiledKernel {
   const std::string& register_name(Ref ref) const { return register_names.at(ref); }
 
   std::vector<WarpgroupProduct> products;  ///< of wgmma.mma_async, by Operation::immediate
+  std::vector<WarpProduct> warp_products;  ///< of wmma.mma, by Operation::immediate
 };
 
 /// What Program::parse() makes.

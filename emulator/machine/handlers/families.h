@@ -87,7 +87,8 @@ void add_warp_exchange(LowerTable& table);
   void add_conversion(LowerTable& table); \
   void add_matrix(LowerTable& table);     \
   void add_movement(LowerTable& table);   \
-  void add_wgmma(LowerTable& table);
+  void add_wgmma(LowerTable& table);      \
+  void add_wmma(LowerTable& table);
 
 namespace avx2 {
 FLASHMASK_EMULATOR_FAMILIES

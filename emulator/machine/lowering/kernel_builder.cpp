@@ -195,6 +195,11 @@ std::uint64_t KernelBuilder::add_product(WarpgroupProduct product) {
   return compiled_.products.size() - 1;
 }
 
+std::uint64_t KernelBuilder::add_product(WarpProduct product) {
+  compiled_.warp_products.push_back(std::move(product));
+  return compiled_.warp_products.size() - 1;
+}
+
 const std::string& KernelBuilder::target() const {
   return module_.target;
 }
