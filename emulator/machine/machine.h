@@ -91,6 +91,9 @@ struct LaunchShape {
   std::size_t dynamic_shared_bytes = 0;
   /// CTAs of a cluster; the grid is a multiple of it.
   std::uint32_t cluster[3] = {1, 1, 1};
+  /// As cuLaunchCooperativeKernel: all CTAs are resident at once, whatever MachineOptions::resident_ctas says, and may
+  /// wait for each other in this_grid().sync(). The grid has at most 256 of them.
+  bool cooperative = false;
 };
 
 /// The bounds of Machine::explore().

@@ -32,6 +32,9 @@ class AlignedBytes {
   std::size_t size_ = 0;
 };
 
+/// Shared memory of every CTA that belongs to the system's software.
+constexpr std::uint32_t kReservedSharedBytes = 1024;
+
 /// One entry, lowered to operations. Immutable.
 struct CompiledKernel {
   std::string name;
@@ -39,6 +42,9 @@ struct CompiledKernel {
   std::vector<Operation> code;  ///< ends in an exit
   AlignedBytes constants;
   std::uint32_t register_bytes = 0;
+  /// kReservedSharedBytes at the start of shared memory if the kernel asks where they are, else none: nobody sees them.
+  std::uint32_t reserved_shared_bytes = 0;
+  /// Reserved bytes and the variables behind them.
   std::uint32_t static_shared_bytes = 0;
   /// Where dynamic shared memory begins.
   std::uint32_t dynamic_shared_offset = 0;
@@ -47,6 +53,8 @@ struct CompiledKernel {
   std::vector<ParameterDeclaration> parameters;
   std::array<std::uint32_t, 3> required_threads = {0, 0, 0};
   std::array<std::uint32_t, 3> maximal_threads = {0, 0, 0};
+  /// .maxnreg: registers of a thread at most; zero where not given.
+  std::uint32_t maximal_registers = 0;
   /// .reqnctapercluster, zero where not given.
   std::array<std::uint32_t, 3> required_cluster = {0, 0, 0};
   std::vector<std::vector<std::uint32_t>> branch_targets;

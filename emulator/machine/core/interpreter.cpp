@@ -112,7 +112,9 @@ class CtaFactory {
     warp.order.agent = cta.first_agent + index;
     warp.order.common = Order(cta.first_agent, cta.agents);
     const std::uint32_t share = kRegisters / (static_cast<std::uint32_t>(cta.warps.size()) * kLanes);
-    warp.registers = std::min(share, kMostRegistersPerThread) / kRegisterStep * kRegisterStep;
+    const std::uint32_t named = launch_.kernel->maximal_registers;
+    const std::uint32_t most = named == 0 ? kMostRegistersPerThread : std::min(named, kMostRegistersPerThread);
+    warp.registers = std::min(share, most) / kRegisterStep * kRegisterStep;
     if (launch_.kernel->local_bytes != 0) {
       const std::size_t offset = std::size_t{launch_.kernel->local_bytes} * kLanes * index;
       warp.local = cta.local.data() + offset;

@@ -58,6 +58,7 @@ class KernelBuilder {
  private:
   void place_registers();
   void place_variables();
+  bool asks_for_reserved_memory() const;
   void lower_all();
   void name_registers();
   [[noreturn]] void fail_registers() const;
