@@ -101,8 +101,10 @@ TEST(ReservedSharedMemory, HasRoomAtBothOfItsOffsets) {
   };
   EXPECT_EQ(at("0"), 7u);
   EXPECT_EQ(at("1"), 7u);
-  EXPECT_EQ(fault_of([] { word_of("mov.u32 %s, %reserved_smem_offset_1; ld.shared.u32 %r, [%s];"); })->kind(),
-            Fault::Kind::kUninitialised);
+}
+
+TEST(ReservedSharedMemory, IsNotZeroedForTheKernel) {
+  EXPECT_EQ(word_of("mov.u32 %s, %reserved_smem_offset_1; ld.shared.u32 %r, [%s];"), 0xffffffffu);
 }
 
 TEST(ReservedSharedMemory, CountsInTheAggregateSizeOnly) {

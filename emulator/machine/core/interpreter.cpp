@@ -7,6 +7,7 @@
 #include <fmt/format.h>
 
 #include "emulator/machine/core/flow.h"
+#include "emulator/machine/core/shadow.h"
 
 namespace flashmask::emulator {
 namespace {
@@ -15,6 +16,7 @@ namespace {
 constexpr std::uint64_t kMostIdleInstructions = std::uint64_t{1} << 26;
 /// What registers hold before they are written: a quiet NaN that is easy to see.
 constexpr std::uint32_t kPoison = 0x7fc0dead;
+constexpr std::uint8_t kLeftOver = 0xff;
 /// mbarriers of a CTA whose time is looked up as quickly as that of its warps.
 constexpr std::uint32_t kMbarriersAtHome = 32;
 /// Registers of an SM, which a CTA starts with in equal shares.
@@ -73,6 +75,7 @@ class CtaFactory {
     if (cta.shared_shadow.size() != 0) std::memset(cta.shared_shadow.data(), 0, cta.shared_shadow.size());
     if (cta.local_shadow.size() != 0) std::memset(cta.local_shadow.data(), 0, cta.local_shadow.size());
     poison(cta.registers);
+    fill_reserved(cta);
     cta.barriers = {};
     cta.copies_in_flight = 0;
     if (launch_.races) cta.races.clear();
@@ -96,6 +99,14 @@ class CtaFactory {
 
   static void poison(AlignedBytes& registers) {
     for (std::size_t at = 0; at + 4 <= registers.size(); at += 4) std::memcpy(registers.data() + at, &kPoison, 4);
+  }
+
+  /// Whoever had it before has left something there; nobody promises zeros.
+  void fill_reserved(Cta& cta) const {
+    const std::uint32_t bytes = launch_.kernel->reserved_shared_bytes;
+    if (bytes == 0) return;
+    std::memset(cta.shared.data(), kLeftOver, bytes);
+    std::memset(cta.shared_shadow.data(), kWritten, bytes);
   }
 
   void start_warp(Cta& cta, std::uint32_t index) const {
