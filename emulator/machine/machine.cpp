@@ -27,6 +27,10 @@ namespace {
 
 constexpr std::uint32_t kMostThreads = 1024;
 constexpr std::uint64_t kMostGrid[3] = {0x7fffffff, 65535, 65535};
+/// All of them have memory and registers at the same time.
+constexpr std::uint64_t kMostCooperativeCtas = 256;
+/// What the driver gives a cooperative grid: its own size, and the word of the grid's barrier.
+constexpr std::uint32_t kGridWorkspace[2] = {8, 0};
 
 [[noreturn]] void refuse(const CompiledKernel& kernel, const std::string& why) {
   throw Fault(Fault::Kind::kLaunch, fmt::format("{} cannot be launched: {}", kernel.name, why));
@@ -51,6 +55,17 @@ void check_cluster(const CompiledKernel& kernel, const LaunchShape& shape) {
   }
 }
 
+std::uint64_t ctas_of(const LaunchShape& shape) {
+  return std::uint64_t{shape.grid[0]} * shape.grid[1] * shape.grid[2];
+}
+
+void check_cooperation(const CompiledKernel& kernel, const LaunchShape& shape) {
+  if (!shape.cooperative || ctas_of(shape) <= kMostCooperativeCtas) return;
+  refuse(kernel,
+         fmt::format("a cooperative grid of {} CTAs, which must all be resident at once: at most {} are allowed",
+                     ctas_of(shape), kMostCooperativeCtas));
+}
+
 std::uint32_t check_shape(const CompiledKernel& kernel, const LaunchShape& shape) {
   std::uint64_t threads = 1;
   for (std::size_t i = 0; i < 3; ++i) {
@@ -63,6 +78,7 @@ std::uint32_t check_shape(const CompiledKernel& kernel, const LaunchShape& shape
     threads *= shape.block[i];
   }
   check_cluster(kernel, shape);
+  check_cooperation(kernel, shape);
   if (threads > kMostThreads)
     refuse(kernel, fmt::format("a block of {} threads, {} are allowed", threads, kMostThreads));
   const auto& required = kernel.required_threads;
@@ -172,6 +188,7 @@ std::vector<Address> place_variables(Machine& machine, const CompiledProgram& pr
 struct LaunchEnd {
   Launch& launch;
   ~LaunchEnd() {
+    if (launch.grid_workspace != 0) launch.memory->release(launch.grid_workspace);
     for (const auto& copy : launch.bulk_copies) {
       if (copy->direction != BulkCopy::Direction::kToGlobal) continue;
       for (const BulkCopy::Run& run : copy->runs) {
@@ -216,10 +233,11 @@ Statistics Machine::run(const Program& program, std::string_view entry, const La
            fmt::format("{} bytes of parameters are given, it takes {}", parameters.size(), kernel.parameter_bytes));
   }
   const std::uint64_t shared = kernel.dynamic_shared_offset + std::uint64_t{shape.dynamic_shared_bytes};
-  if (shared > state_->options.max_shared_bytes) {
-    refuse(kernel,
-           fmt::format("{} bytes of shared memory ({} static, {} dynamic), {} are allowed", shared,
-                       kernel.dynamic_shared_offset, shape.dynamic_shared_bytes, state_->options.max_shared_bytes));
+  const std::uint64_t own = shared - kernel.reserved_shared_bytes;
+  if (own > state_->options.max_shared_bytes) {
+    refuse(kernel, fmt::format("{} bytes of shared memory ({} static, {} dynamic), {} are allowed", own,
+                               kernel.dynamic_shared_offset - kernel.reserved_shared_bytes, shape.dynamic_shared_bytes,
+                               state_->options.max_shared_bytes));
   }
   launch.shared_bytes =
       shape.dynamic_shared_bytes == 0 ? kernel.static_shared_bytes : static_cast<std::uint32_t>(shared);
@@ -237,7 +255,13 @@ Statistics Machine::run(const Program& program, std::string_view entry, const La
   if (placed.size() != compiled.variables.size()) placed = place_variables(*this, compiled);
   launch.variable_addresses = placed;
   const LaunchEnd end{launch};
-  run_grid(launch, static_cast<std::uint32_t>(std::max(1, state_->options.resident_ctas)));
+  std::uint64_t resident = static_cast<std::uint64_t>(std::max(1, state_->options.resident_ctas));
+  if (shape.cooperative) {
+    launch.grid_workspace = allocate(sizeof(kGridWorkspace));
+    write(launch.grid_workspace, std::as_bytes(std::span(kGridWorkspace)));
+    resident = ctas_of(shape);
+  }
+  run_grid(launch, static_cast<std::uint32_t>(resident));
   for (std::size_t i = 0; i < launch.class_counts.size(); ++i) {
     if (launch.class_counts[i] == 0) continue;
     launch.statistics.by_class[compiled.class_names[i]] = launch.class_counts[i];

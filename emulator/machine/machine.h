@@ -35,7 +35,7 @@ class Fault : public std::runtime_error {
     kProxy,          ///< an asynchronous access to bytes written by ordinary stores, without fence.proxy.async between
     kRegister,       ///< registers of a wgmma touched without wgmma.fence, or a register budget that does not add up
     kMbarrier,       ///< an mbarrier used before its initialisation, past its counts, or two phases behind
-    kDescriptor,     ///< a matrix descriptor or a tensor map that breaks the rules of its format
+    kDescriptor,     ///< a matrix descriptor, a tensor map or a matrix in memory whose description breaks a rule
     kTrap,           ///< the kernel executed trap
   };
   Fault(Kind kind, const std::string& report) : std::runtime_error(report), kind_(kind) {}
@@ -91,6 +91,9 @@ struct LaunchShape {
   std::size_t dynamic_shared_bytes = 0;
   /// CTAs of a cluster; the grid is a multiple of it.
   std::uint32_t cluster[3] = {1, 1, 1};
+  /// As cuLaunchCooperativeKernel: all CTAs are resident at once, whatever MachineOptions::resident_ctas says, and may
+  /// wait for each other in this_grid().sync(). The grid has at most 256 of them.
+  bool cooperative = false;
 };
 
 /// The bounds of Machine::explore().

@@ -79,7 +79,9 @@ class KernelParser {
       kernel_.explicit_cluster = true;
     } else if (name == "maxclusterrank") {
       kernel_.maximal_cluster_rank = tokens_.expect_number("a number of CTAs", 1, kMostDimension);
-    } else if (name == "minnctapersm" || name == "maxnctapersm" || name == "maxnreg") {
+    } else if (name == "maxnreg") {
+      kernel_.maximal_registers = tokens_.expect_number("a number of registers", 1, kMostDimension);
+    } else if (name == "minnctapersm" || name == "maxnctapersm") {
       tokens_.expect_number("a number", 1, kMostDimension);
     } else if (name != "noreturn") {
       throw ParseError(token.position, "the directive ." + std::string(name) + " is not known", true);

@@ -91,6 +91,8 @@ struct Kernel {
   std::array<std::uint32_t, 3> required_threads = {0, 0, 0};
   /// .maxntid, zero where not given.
   std::array<std::uint32_t, 3> maximal_threads = {0, 0, 0};
+  /// .maxnreg: registers of a thread at most; zero where not given.
+  std::uint32_t maximal_registers = 0;
   /// .reqnctapercluster, zero where not given.
   std::array<std::uint32_t, 3> cluster = {0, 0, 0};
   /// .explicitcluster: a launch must name its cluster.

@@ -338,6 +338,39 @@ TEST(CommandEmulateEntry, IsChosenByTheOptionByTheSpecOrBecauseThereIsNoOther) {
   EXPECT_THAT(slip.err, HasSubstr("hint: first may be meant"));
 }
 
+TEST(CommandEmulateCooperative, ASpecMakesAllCtasWaitForEachOther) {
+  // Each CTA counts itself at the barrier word of the grid, and waits for the others.
+  const std::string kernel = module_of("", R"(
+    .reg .pred %p;
+    .reg .b32 %low, %high, %count, %ctas;
+    .reg .b64 %workspace, %upper;
+    mov.u32 %high, %envreg1;
+    mov.u32 %low, %envreg2;
+    mov.b64 %workspace, {%low, %high};
+    setp.eq.u64 %p, %workspace, 0;
+    @%p trap;
+    mov.u32 %ctas, %nctaid.x;
+    atom.add.release.gpu.u32 %count, [%workspace+4], 1;
+  WAIT:
+    ld.acquire.gpu.u32 %count, [%workspace+4];
+    setp.ne.u32 %p, %count, %ctas;
+    @%p bra WAIT;)");
+  const auto spec = [](const std::string& ctas, const std::string& more) {
+    return R"({"grid": [)" + ctas + R"(], "block": [1], "parameters": [])" + more + "}";
+  };
+  const Case all(kernel, spec("9", R"(, "cooperative": true)"));
+  const Outcome text = all.run();
+  EXPECT_EQ(text.exit_code, 0) << text.err;
+  EXPECT_THAT(text.out, HasSubstr("block 1x1x1, cooperative"));
+  EXPECT_EQ(json::parse(all.run({"--json"}).out).at("launch").at("cooperative"), true);
+  for (const char* ordinary : {"", R"(, "cooperative": false)"}) {
+    EXPECT_EQ(Case(kernel, spec("9", ordinary)).run().exit_code, 6);
+  }
+  const Outcome large = Case(kernel, spec("257", R"(, "cooperative": true)")).run();
+  EXPECT_EQ(large.exit_code, 2);
+  EXPECT_THAT(large.err, HasSubstr("a cooperative grid of 257 CTAs"));
+}
+
 TEST(CommandEmulateRaces, AreFaultsUnlessTheyAreNotAskedFor) {
   // Two warps write the same word, and nothing orders them.
   const Case race(module_of(".param .u64 out", R"(
@@ -467,6 +500,7 @@ std::vector<BadSpec> bad_specs() {
       {"HugeNumber", "0.5", "1e999", "too large"},
       {"AnArray", kVectorAddSpec, "[]", "an object is needed"},
       {"DeepArrays", kVectorAddSpec, std::string(100000, '[') + std::string(100000, ']'), "nest deeper than 64"},
+      {"Cooperative", grid, grid + R"(, "cooperative": 1)", "cooperative = 1: true or false is needed"},
       {"KeyTwice", grid, grid + ", " + grid, "\"grid\" stands twice"},
       {"UnknownKey", outputs, R"("output": ["sum"])", "\"outputs\" may be meant"},
       {"UnknownBufferKey", "\"fill\": 0.5", "\"filll\": 0.5", "\"fill\" may be meant"},

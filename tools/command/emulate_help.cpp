@@ -16,6 +16,7 @@ const char* const kLaunchSpecHelp =
   grid        [x, y, z] CTAs; y and z may be left out. Required
   block       [x, y, z] threads of a CTA. Required
   cluster     [x, y, z] CTAs of a cluster (default 1)
+  cooperative true for a grid whose CTAs wait for each other, as this_grid().sync() does (default false)
   shared      bytes of dynamic shared memory (default 0)
   parameters  the kernel's parameters in order. Required
   memory      tensors and buffers that are no parameters themselves

@@ -113,6 +113,11 @@ std::string SpecValue::text() const {
   return json_->get<std::string>();
 }
 
+bool SpecValue::boolean() const {
+  if (!json_->is_boolean()) refuse("true or false");
+  return json_->get<bool>();
+}
+
 std::uint64_t SpecValue::unsigned_integer(std::uint64_t least, std::uint64_t most) const {
   if (!json_->is_number_unsigned() || json_->get<std::uint64_t>() < least || json_->get<std::uint64_t>() > most) {
     refuse(fmt::format("an integer from {} to {}", least, most));

@@ -31,6 +31,7 @@ class SpecValue {
 
   /// A string that is not empty.
   std::string text() const;
+  bool boolean() const;
   std::uint64_t unsigned_integer(std::uint64_t least, std::uint64_t most) const;
   std::int64_t signed_integer(std::int64_t least, std::int64_t most) const;
   /// A number, or one of the strings "nan", "inf" and "-inf", which JSON has no numbers for.

@@ -39,6 +39,7 @@ std::string kernel_text(const EmulateReport& report) {
   if (shape.cluster[0] != 1 || shape.cluster[1] != 1 || shape.cluster[2] != 1) {
     text += ", cluster " + extents_text(shape.cluster);
   }
+  if (shape.cooperative) text += ", cooperative";
   if (shape.dynamic_shared_bytes != 0) text += fmt::format(", {} bytes of shared memory", shape.dynamic_shared_bytes);
   return text;
 }
@@ -162,6 +163,7 @@ std::string to_json(const EmulateReport& report) {
   json["launch"] = {{"grid", shape.grid},
                     {"block", shape.block},
                     {"cluster", shape.cluster},
+                    {"cooperative", shape.cooperative},
                     {"dynamic_shared_bytes", shape.dynamic_shared_bytes}};
   json["runs"] = ordered_json::array();
   for (const EmulatedRun& run : report.runs) {

@@ -39,7 +39,7 @@ void require_known(const std::string& name, const SpecValue& where, const std::v
 }  // namespace
 
 LaunchSpec parse_launch_spec(std::string_view text, const std::filesystem::path& directory) {
-  static const std::vector<std::string> kKeys = {"entry",  "grid",       "block",   "cluster",
+  static const std::vector<std::string> kKeys = {"entry",  "grid",       "block",   "cluster", "cooperative",
                                                  "shared", "parameters", "outputs", "memory"};
   const nlohmann::json json = parse_spec_json(text);
   const SpecValue root(json, "");
@@ -49,6 +49,7 @@ LaunchSpec parse_launch_spec(std::string_view text, const std::filesystem::path&
   read_extents(root.require("grid"), spec.shape.grid);
   read_extents(root.require("block"), spec.shape.block);
   if (const auto cluster = root.find("cluster")) read_extents(*cluster, spec.shape.cluster);
+  if (const auto cooperative = root.find("cooperative")) spec.shape.cooperative = cooperative->boolean();
   if (const auto shared = root.find("shared")) {
     spec.shape.dynamic_shared_bytes = shared->unsigned_integer(0, std::numeric_limits<std::int32_t>::max());
   }

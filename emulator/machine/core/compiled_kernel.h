@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "emulator/machine/core/operation.h"
+#include "emulator/machine/core/warp_product.h"
 #include "emulator/machine/core/warpgroup_product.h"
 #include "emulator/machine/machine.h"
 #include "emulator/ptx/module.h"
@@ -31,6 +32,9 @@ class AlignedBytes {
   std::size_t size_ = 0;
 };
 
+/// Shared memory of every CTA that belongs to the system's software.
+constexpr std::uint32_t kReservedSharedBytes = 1024;
+
 /// One entry, lowered to operations. Immutable.
 struct CompiledKernel {
   std::string name;
@@ -38,6 +42,9 @@ struct CompiledKernel {
   std::vector<Operation> code;  ///< ends in an exit
   AlignedBytes constants;
   std::uint32_t register_bytes = 0;
+  /// kReservedSharedBytes at the start of shared memory if the kernel asks where they are, else none: nobody sees them.
+  std::uint32_t reserved_shared_bytes = 0;
+  /// Reserved bytes and the variables behind them.
   std::uint32_t static_shared_bytes = 0;
   /// Where dynamic shared memory begins.
   std::uint32_t dynamic_shared_offset = 0;
@@ -46,6 +53,8 @@ struct CompiledKernel {
   std::vector<ParameterDeclaration> parameters;
   std::array<std::uint32_t, 3> required_threads = {0, 0, 0};
   std::array<std::uint32_t, 3> maximal_threads = {0, 0, 0};
+  /// .maxnreg: registers of a thread at most; zero where not given.
+  std::uint32_t maximal_registers = 0;
   /// .reqnctapercluster, zero where not given.
   std::array<std::uint32_t, 3> required_cluster = {0, 0, 0};
   std::vector<std::vector<std::uint32_t>> branch_targets;
@@ -63,6 +72,7 @@ struct CompiledKernel {
   const std::string& register_name(Ref ref) const { return register_names.at(ref); }
 
   std::vector<WarpgroupProduct> products;  ///< of wgmma.mma_async, by Operation::immediate
+  std::vector<WarpProduct> warp_products;  ///< of wmma.mma, by Operation::immediate
 };
 
 /// What Program::parse() makes.

@@ -7,6 +7,7 @@
 #include <fmt/format.h>
 
 #include "emulator/machine/core/flow.h"
+#include "emulator/machine/core/shadow.h"
 
 namespace flashmask::emulator {
 namespace {
@@ -15,6 +16,7 @@ namespace {
 constexpr std::uint64_t kMostIdleInstructions = std::uint64_t{1} << 26;
 /// What registers hold before they are written: a quiet NaN that is easy to see.
 constexpr std::uint32_t kPoison = 0x7fc0dead;
+constexpr std::uint8_t kLeftOver = 0xff;
 /// mbarriers of a CTA whose time is looked up as quickly as that of its warps.
 constexpr std::uint32_t kMbarriersAtHome = 32;
 /// Registers of an SM, which a CTA starts with in equal shares.
@@ -73,6 +75,7 @@ class CtaFactory {
     if (cta.shared_shadow.size() != 0) std::memset(cta.shared_shadow.data(), 0, cta.shared_shadow.size());
     if (cta.local_shadow.size() != 0) std::memset(cta.local_shadow.data(), 0, cta.local_shadow.size());
     poison(cta.registers);
+    fill_reserved(cta);
     cta.barriers = {};
     cta.copies_in_flight = 0;
     if (launch_.races) cta.races.clear();
@@ -98,6 +101,14 @@ class CtaFactory {
     for (std::size_t at = 0; at + 4 <= registers.size(); at += 4) std::memcpy(registers.data() + at, &kPoison, 4);
   }
 
+  /// Whoever had it before has left something there; nobody promises zeros.
+  void fill_reserved(Cta& cta) const {
+    const std::uint32_t bytes = launch_.kernel->reserved_shared_bytes;
+    if (bytes == 0) return;
+    std::memset(cta.shared.data(), kLeftOver, bytes);
+    std::memset(cta.shared_shadow.data(), kWritten, bytes);
+  }
+
   void start_warp(Cta& cta, std::uint32_t index) const {
     Warp& warp = cta.warps[index];
     warp.base[0] = cta.registers.data() + std::size_t{launch_.kernel->register_bytes} * index;
@@ -112,7 +123,9 @@ class CtaFactory {
     warp.order.agent = cta.first_agent + index;
     warp.order.common = Order(cta.first_agent, cta.agents);
     const std::uint32_t share = kRegisters / (static_cast<std::uint32_t>(cta.warps.size()) * kLanes);
-    warp.registers = std::min(share, kMostRegistersPerThread) / kRegisterStep * kRegisterStep;
+    const std::uint32_t named = launch_.kernel->maximal_registers;
+    const std::uint32_t most = named == 0 ? kMostRegistersPerThread : std::min(named, kMostRegistersPerThread);
+    warp.registers = std::min(share, most) / kRegisterStep * kRegisterStep;
     if (launch_.kernel->local_bytes != 0) {
       const std::size_t offset = std::size_t{launch_.kernel->local_bytes} * kLanes * index;
       warp.local = cta.local.data() + offset;

@@ -183,6 +183,7 @@ struct Launch {
   std::uint64_t parameter_bytes = 0;
   GlobalMemory* memory = nullptr;
   std::vector<std::uint64_t> variable_addresses;
+  std::uint64_t grid_workspace = 0;  ///< of a cooperative launch: the barrier of the grid is its second word
   std::vector<Cta*> resident;
   Random random{0};
   Statistics statistics;

@@ -150,6 +150,9 @@ void lower_bar(Builder& builder) {
 
 // --- special registers -----------------------------------------------------------------------------------------------
 
+/// Of reserved shared memory, the place for the groups of cooperative_groups.h that are larger than a warp.
+constexpr std::uint32_t kGroupsOffset = kReservedSharedBytes / 2;
+
 std::size_t axis_of(SpecialRegister which, SpecialRegister first) {
   return static_cast<std::size_t>(which) - static_cast<std::size_t>(first);
 }
@@ -161,6 +164,7 @@ std::uint64_t special_value(const Warp& warp, SpecialRegister which, std::uint32
   const std::uint32_t* cluster = launch.shape.cluster;
   const std::uint32_t thread = warp.index * kLanes + lane;
   const std::uint32_t bit = 1u << lane;
+  const std::uint32_t own_shared = launch.shared_bytes - launch.kernel->reserved_shared_bytes;
   switch (which) {
     case SpecialRegister::kTidX:
       return thread % block[0];
@@ -229,7 +233,21 @@ std::uint64_t special_value(const Warp& warp, SpecialRegister which, std::uint32
     case SpecialRegister::kDynamicSharedSize:
       return launch.shape.dynamic_shared_bytes;
     case SpecialRegister::kTotalSharedSize:
-      return launch.shared_bytes;
+      return own_shared;
+    case SpecialRegister::kAggregateSharedSize:
+      return own_shared + kReservedSharedBytes;
+    case SpecialRegister::kReservedSharedBegin:
+    case SpecialRegister::kReservedShared0:
+      return 0;
+    case SpecialRegister::kReservedShared1:
+      return kGroupsOffset;
+    case SpecialRegister::kReservedSharedEnd:
+    case SpecialRegister::kReservedSharedSize:
+      return kReservedSharedBytes;
+    case SpecialRegister::kGridWorkspaceHigh:
+      return launch.grid_workspace >> 32;
+    case SpecialRegister::kGridWorkspaceLow:
+      return launch.grid_workspace & 0xffffffff;
     case SpecialRegister::kLanemaskEq:
       return bit;
     case SpecialRegister::kLanemaskLe:
@@ -290,6 +308,14 @@ std::optional<SpecialRegister> special_register_named(std::string_view name) {
                                                 "%globaltimer",
                                                 "%dynamic_smem_size",
                                                 "%total_smem_size",
+                                                "%aggr_smem_size",
+                                                "%reserved_smem_offset_begin",
+                                                "%reserved_smem_offset_end",
+                                                "%reserved_smem_offset_cap",
+                                                "%reserved_smem_offset_0",
+                                                "%reserved_smem_offset_1",
+                                                "%envreg1",
+                                                "%envreg2",
                                                 "%lanemask_eq",
                                                 "%lanemask_le",
                                                 "%lanemask_lt",

@@ -32,6 +32,14 @@ enum class SpecialRegister : std::uint8_t {
   kGlobaltimer,
   kDynamicSharedSize,
   kTotalSharedSize,
+  kAggregateSharedSize,
+  kReservedSharedBegin,
+  kReservedSharedEnd,
+  kReservedSharedSize,
+  kReservedShared0,
+  kReservedShared1,
+  kGridWorkspaceHigh,
+  kGridWorkspaceLow,
   kLanemaskEq,
   kLanemaskLe,
   kLanemaskLt,
@@ -87,7 +95,8 @@ void add_warp_exchange(LowerTable& table);
   void add_conversion(LowerTable& table); \
   void add_matrix(LowerTable& table);     \
   void add_movement(LowerTable& table);   \
-  void add_wgmma(LowerTable& table);
+  void add_wgmma(LowerTable& table);      \
+  void add_wmma(LowerTable& table);
 
 namespace avx2 {
 FLASHMASK_EMULATOR_FAMILIES

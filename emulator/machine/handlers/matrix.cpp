@@ -3,6 +3,7 @@
 
 #include "emulator/machine/core/shadow.h"
 #include "emulator/machine/handlers/families.h"
+#include "emulator/machine/handlers/fragment.h"
 #include "emulator/machine/handlers/half.h"
 #include "emulator/machine/handlers/lanes.h"
 
@@ -71,15 +72,6 @@ void multiply(const Warp& warp, const Ref* a, const Ref* b, Accumulator& sum) {
         }
       }
     }
-  }
-}
-
-void count_product(const Warp& warp) {
-  Statistics& statistics = warp.launch->statistics;
-  if (warp.cta->copies_in_flight != 0) {
-    ++statistics.mma_with_copy_in_flight;
-  } else {
-    ++statistics.mma_without_copy_in_flight;
   }
 }
 

@@ -46,6 +46,16 @@ std::optional<std::size_t> Builder::take_one_of(std::initializer_list<std::strin
   return std::nullopt;
 }
 
+std::optional<std::size_t> Builder::take_first_of(std::initializer_list<std::string_view> choices) {
+  for (std::size_t i = 0; i < taken_.size(); ++i) {
+    const auto found = std::find(choices.begin(), choices.end(), instruction_.modifiers[i]);
+    if (taken_[i] || found == choices.end()) continue;
+    taken_[i] = true;
+    return static_cast<std::size_t>(found - choices.begin());
+  }
+  return std::nullopt;
+}
+
 std::optional<Type> Builder::optional_type() {
   for (std::size_t i = 0; i < taken_.size(); ++i) {
     if (taken_[i]) continue;

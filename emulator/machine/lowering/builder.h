@@ -40,6 +40,8 @@ class KernelBuilder {
   void track_registers() { compiled_.tracks_registers = true; }
   /// Keeps the operands of a wgmma.mma_async; returns their number in CompiledKernel::products.
   std::uint64_t add_product(WarpgroupProduct product);
+  /// Those of a wmma.mma, in CompiledKernel::warp_products.
+  std::uint64_t add_product(WarpProduct product);
   /// What the module was compiled for, "sm_90a".
   const std::string& target() const;
   std::uint16_t class_named(std::string_view name);
@@ -56,6 +58,7 @@ class KernelBuilder {
  private:
   void place_registers();
   void place_variables();
+  bool asks_for_reserved_memory() const;
   void lower_all();
   void name_registers();
   [[noreturn]] void fail_registers() const;
@@ -84,6 +87,8 @@ class Builder {
   bool take(std::string_view modifier);
   /// The position in `choices` of the one that the instruction has, if any.
   std::optional<std::size_t> take_one_of(std::initializer_list<std::string_view> choices);
+  /// The same for the one that the text has first, where it may have several.
+  std::optional<std::size_t> take_first_of(std::initializer_list<std::string_view> choices);
   /// The next type among the modifiers.
   ptx::Type type();
   std::optional<ptx::Type> optional_type();

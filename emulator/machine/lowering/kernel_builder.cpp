@@ -37,6 +37,7 @@ CompiledKernel KernelBuilder::build() {
   compiled_.line = kernel_.line;
   compiled_.required_threads = kernel_.required_threads;
   compiled_.maximal_threads = kernel_.maximal_threads;
+  compiled_.maximal_registers = kernel_.maximal_registers;
   compiled_.required_cluster = kernel_.cluster;
   place_registers();
   place_variables();
@@ -72,7 +73,7 @@ void KernelBuilder::place_variables() {
     }
   };
   std::uint64_t parameters = 0;
-  std::uint64_t shared = 0;
+  std::uint64_t shared = compiled_.reserved_shared_bytes = asks_for_reserved_memory() ? kReservedSharedBytes : 0;
   std::uint64_t local = 0;
   for (const ptx::Variable& each : kernel_.parameters) {
     place(each, parameters, kMostParameterBytes);
@@ -81,9 +82,10 @@ void KernelBuilder::place_variables() {
   for (const ptx::Variable& each : kernel_.variables) {
     if (each.space == ptx::Space::kLocal) place(each, local, kMostLocalBytes);
   }
+  const std::uint64_t most_shared = kMostStaticSharedBytes + compiled_.reserved_shared_bytes;
   const auto place_shared = [&](const std::vector<ptx::Variable>& variables) {
     for (const ptx::Variable& each : variables) {
-      if (each.space == ptx::Space::kShared && each.bytes != 0) place(each, shared, kMostStaticSharedBytes);
+      if (each.space == ptx::Space::kShared && each.bytes != 0) place(each, shared, most_shared);
     }
   };
   place_shared(kernel_.variables);
@@ -105,6 +107,15 @@ void KernelBuilder::place_variables() {
   compiled_.dynamic_shared_offset = static_cast<std::uint32_t>(dynamic);
   // Lanes keep the alignment of the widest access.
   compiled_.local_bytes = static_cast<std::uint32_t>(align_up(local, 16));
+}
+
+bool KernelBuilder::asks_for_reserved_memory() const {
+  const auto is_place = [](const ptx::Operand& operand) {
+    return operand.kind == ptx::Operand::Kind::kSpecial && operand.name.starts_with("%reserved_smem_offset_");
+  };
+  return std::any_of(kernel_.instructions.begin(), kernel_.instructions.end(), [&](const ptx::Instruction& each) {
+    return std::any_of(each.operands.begin(), each.operands.end(), is_place);
+  });
 }
 
 void KernelBuilder::lower_all() {
@@ -193,6 +204,11 @@ Ref KernelBuilder::temporary(std::uint32_t size) {
 std::uint64_t KernelBuilder::add_product(WarpgroupProduct product) {
   compiled_.products.push_back(std::move(product));
   return compiled_.products.size() - 1;
+}
+
+std::uint64_t KernelBuilder::add_product(WarpProduct product) {
+  compiled_.warp_products.push_back(std::move(product));
+  return compiled_.warp_products.size() - 1;
 }
 
 const std::string& KernelBuilder::target() const {

@@ -36,12 +36,12 @@ LowerTable make_table() {
 #if defined(FLASHMASK_EMULATOR_HAS_AVX2)
   if (processor_has_avx2()) {
     add_families(avx2::add_arithmetic, avx2::add_bits, avx2::add_comparison, avx2::add_conversion, avx2::add_matrix,
-                 avx2::add_movement, avx2::add_wgmma);
+                 avx2::add_movement, avx2::add_wgmma, avx2::add_wmma);
     return table;
   }
 #endif
   add_families(baseline::add_arithmetic, baseline::add_bits, baseline::add_comparison, baseline::add_conversion,
-               baseline::add_matrix, baseline::add_movement, baseline::add_wgmma);
+               baseline::add_matrix, baseline::add_movement, baseline::add_wgmma, baseline::add_wmma);
   return table;
 }
 

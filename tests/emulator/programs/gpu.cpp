@@ -165,9 +165,17 @@ Words Gpu::run(const Module& module, const std::string& entry, const TestProgram
   for (CUdeviceptr& each : pointers) parameters.push_back(&each);
 
   const LaunchShape& shape = program.shape;
-  CUlaunchAttribute cluster{};
-  cluster.id = CU_LAUNCH_ATTRIBUTE_CLUSTER_DIMENSION;
-  cluster.value.clusterDim = {shape.cluster[0], shape.cluster[1], shape.cluster[2]};
+  std::vector<CUlaunchAttribute> attributes;
+  if (shape.cluster[0] * shape.cluster[1] * shape.cluster[2] > 1) {
+    CUlaunchAttribute& cluster = attributes.emplace_back();
+    cluster.id = CU_LAUNCH_ATTRIBUTE_CLUSTER_DIMENSION;
+    cluster.value.clusterDim = {shape.cluster[0], shape.cluster[1], shape.cluster[2]};
+  }
+  if (shape.cooperative) {
+    CUlaunchAttribute& cooperative = attributes.emplace_back();
+    cooperative.id = CU_LAUNCH_ATTRIBUTE_COOPERATIVE;
+    cooperative.value.cooperative = 1;
+  }
   CUlaunchConfig config{};
   config.gridDimX = shape.grid[0];
   config.gridDimY = shape.grid[1];
@@ -176,8 +184,8 @@ Words Gpu::run(const Module& module, const std::string& entry, const TestProgram
   config.blockDimY = shape.block[1];
   config.blockDimZ = shape.block[2];
   config.sharedMemBytes = static_cast<unsigned>(shape.dynamic_shared_bytes);
-  config.attrs = &cluster;
-  config.numAttrs = shape.cluster[0] * shape.cluster[1] * shape.cluster[2] > 1 ? 1 : 0;
+  config.attrs = attributes.data();
+  config.numAttrs = static_cast<unsigned>(attributes.size());
   driver.check(state_->launch(&config, state_->function_of(module, entry), parameters.data(), nullptr),
                "cuLaunchKernelEx", fmt::format("launching {}", program.name));
   return buffers.back().read();

@@ -23,6 +23,22 @@ Data tile_sums() {
   });
 }
 
+Data tile_of_two_warps() {
+  return per_thread(128, [](std::size_t i, const Words& values) {
+    const std::uint32_t first = std::accumulate(values.begin(), values.begin() + 64, 0u);
+    const std::uint32_t second = std::accumulate(values.begin() + 64, values.end(), 0u);
+    return i < 64 ? first + 3 * second : second + 3 * first;
+  });
+}
+
+Data reversed_in_two_warps() {
+  return per_thread(128, [](std::size_t i, const Words& values) { return values[i / 64 * 64 + 63 - i % 64]; });
+}
+
+Data shown_to_four_warps() {
+  return per_thread(128, [](std::size_t i, const Words& values) { return values[i] + 3 * (values[5] + values[70]); });
+}
+
 Data met_in_a_branch() {
   return per_thread(64, [](std::size_t i, const Words& values) {
     if (values[i] % 3 != 0) return 0u;
@@ -85,6 +101,24 @@ Data invoked_once() {
 std::span<const TestProgram> group_programs() {
   static const std::vector<TestProgram> programs = {
       {"tile_sums", "tile_sums", "", shape_of(1, 64), tile_sums, {{"no sync of the tile", {kRace, kUninitialised}}}},
+      {"tile_of_two_warps",
+       "tile_of_two_warps",
+       "",
+       shape_of(1, 128),
+       tile_of_two_warps,
+       {{"a sync of the tile for one of the block", {kRace, kUninitialised}}, {"no sync", {kRace, kUninitialised}}}},
+      {"reversed_in_two_warps",
+       "reversed_in_two_warps",
+       "",
+       shape_of(1, 128),
+       reversed_in_two_warps,
+       {{"a sync of the warp for one of the tile", {kRace, kUninitialised}}}},
+      {"shown_to_four_warps",
+       "shown_to_four_warps",
+       "",
+       shape_of(1, 128),
+       shown_to_four_warps,
+       {{"the thread of that rank in its warp", {}, true}}},
       {"met_in_a_branch",
        "met_in_a_branch",
        "",

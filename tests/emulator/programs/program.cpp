@@ -22,6 +22,8 @@ std::span<const Theme> all_themes() {
       {"copied_tiles", "90a", copied_tile_programs()},
       {"copies", "80", copy_programs()},
       {"counted_stores", "90a", counted_store_programs()},
+      {"fragments", "80", fragment_programs()},
+      {"grids", "80", grid_programs()},
       {"groups", "80", group_programs()},
       {"matrices", "80", matrix_programs()},
       {"mbarriers", "90a", mbarrier_programs()},

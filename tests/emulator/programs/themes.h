@@ -15,6 +15,8 @@ std::span<const TestProgram> cluster_programs();
 std::span<const TestProgram> copied_tile_programs();
 std::span<const TestProgram> copy_programs();
 std::span<const TestProgram> counted_store_programs();
+std::span<const TestProgram> fragment_programs();
+std::span<const TestProgram> grid_programs();
 std::span<const TestProgram> group_programs();
 std::span<const TestProgram> matrix_programs();
 std::span<const TestProgram> mbarrier_programs();

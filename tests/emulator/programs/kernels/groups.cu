@@ -22,6 +22,51 @@ __global__ void tile_sums(const unsigned* in, unsigned* out) {
   out[threadIdx.x] = cg::reduce(tile, other * (tile.thread_rank() + 1), cg::plus<unsigned>());
 }
 
+/// A tile of two warps adds up the sums of its warps, and then those of the other tile.
+template <int kFault>
+__global__ void tile_of_two_warps(const unsigned* in, unsigned* out) {
+  __shared__ cg::block_tile_memory<128> memory;
+  __shared__ unsigned warp_sums[4], tile_sums[2];
+  const auto block = cg::this_thread_block(memory);
+  const auto tile = cg::tiled_partition<64>(block);
+  const auto warp = cg::tiled_partition<32>(tile);
+  const unsigned warp_sum = cg::reduce(warp, in[threadIdx.x], cg::plus<unsigned>());
+  if (warp.thread_rank() == 0) warp_sums[threadIdx.x / 32] = warp_sum;
+  if constexpr (kFault != 1) tile.sync();
+  const unsigned* of_tile = warp_sums + 2 * tile.meta_group_rank();
+  const unsigned sum = of_tile[0] + of_tile[1];
+  if (tile.thread_rank() == 0) tile_sums[tile.meta_group_rank()] = sum;
+  if constexpr (kFault == 2) {
+    tile.sync();
+  } else {
+    block.sync();
+  }
+  out[threadIdx.x] = sum + 3 * tile_sums[1 - tile.meta_group_rank()];
+}
+
+/// Two tiles of two warps, each with its own barrier.
+template <int kFault>
+__global__ void reversed_in_two_warps(const unsigned* in, unsigned* out) {
+  __shared__ unsigned row[128];
+  const auto tile = cg::tiled_partition<64>(cg::this_thread_block());
+  row[threadIdx.x] = in[threadIdx.x];
+  if constexpr (kFault == 1) {
+    __syncwarp();
+  } else {
+    tile.sync();
+  }
+  out[threadIdx.x] = row[64 * tile.meta_group_rank() + 63 - tile.thread_rank()];
+}
+
+/// A word of one thread for all of four warps, twice.
+template <int kFault>
+__global__ void shown_to_four_warps(const unsigned* in, unsigned* out) {
+  const auto tile = cg::tiled_partition<128>(cg::this_thread_block());
+  const unsigned value = in[threadIdx.x];
+  const unsigned first = tile.shfl(value, kFault == 1 ? 6 : 70);
+  out[threadIdx.x] = value + 3 * tile.shfl(value + first, 5);
+}
+
 /// Whoever meets in a branch is a group.
 template <int kFault>
 __global__ void met_in_a_branch(const unsigned* in, unsigned* out) {
