@@ -10,8 +10,9 @@
 namespace flashmask::emulator {
 namespace {
 
-std::uint32_t running_lanes(const Warp& warp) {
-  return warp.exists & ~warp.exited;
+/// True when nobody of the warp who is still there is missing in `lanes`.
+bool are_all_running(const Warp& warp, std::uint32_t lanes) {
+  return (warp.exists & ~warp.exited & ~lanes) == 0;
 }
 
 /// What the lanes know, without what they did themselves since the last time they were together.
@@ -22,8 +23,9 @@ void add_known(const Warp& warp, std::uint32_t lanes, Order& order) {
   }
 }
 
+/// What the lanes did themselves. What others of the warp did before they exited is not part of it.
 void add_own(const Warp& warp, std::uint32_t lanes, std::uint32_t clock, Knowledge& knowledge) {
-  if ((running_lanes(warp) & ~lanes) == 0) {
+  if ((warp.exists & ~lanes) == 0) {
     knowledge.raise(warp.order.agent, clock);
   } else {
     knowledge.raise_lanes(warp.order.agent, lanes, clock);
@@ -52,11 +54,26 @@ bool reaches(const Warp& warp, Agent agent, Scope scope) {
   return scope == Scope::kCluster && warp.launch->same_cluster(*warp.cta, agent);
 }
 
-void see(Warp& warp, std::uint32_t lanes, const Publication& publication) {
-  for (WarpOrder::Seen& seen : warp.order.seen) {
-    if (seen.lanes == lanes && seen.publisher == publication.first) return seen.order.merge(publication.order);
+/// Where `warp` publishes at a scope. All that the GPU sees is one publication, whoever makes it.
+Publication& publication_of(const Warp& warp, Publications& publications, Scope scope) {
+  const Agent first = warp.order.common.known.first();
+  for (Publication& each : publications) {
+    if (each.scope == scope && (scope == Scope::kGpu || each.first == first)) return each;
   }
-  warp.order.seen.push_back({lanes, publication.first, publication.order});
+  publications.push_back({empty_order(warp), scope, first});
+  return publications.back();
+}
+
+/// Keeps what a relaxed read at `scope` saw.
+void note_seen(Warp& warp, std::uint32_t lanes, const Publication& publication, Scope scope) {
+  const Scope narrower = std::min(scope, publication.scope);
+  for (WarpOrder::Seen& each : warp.order.seen) {
+    const Publication& known = each.publication;
+    if (each.lanes != lanes || known.scope != narrower || known.first != publication.first) continue;
+    each.publication.order.merge(publication.order);
+    return;
+  }
+  warp.order.seen.push_back({lanes, {publication.order, narrower, publication.first}});
 }
 
 }  // namespace
@@ -68,7 +85,7 @@ void release(Warp& warp, std::uint32_t lanes, Order& order) {
 }
 
 void acquire(Warp& warp, std::uint32_t lanes, const Order& order) {
-  if ((running_lanes(warp) & ~lanes) == 0) {
+  if (are_all_running(warp, lanes)) {
     warp.order.common.merge(order);
   } else {
     extra_of(warp, warp.order.extras, lanes).merge(order);
@@ -77,10 +94,12 @@ void acquire(Warp& warp, std::uint32_t lanes, const Order& order) {
 
 void synchronise_lanes(Warp& warp, std::uint32_t lanes) {
   WarpOrder& own = warp.order;
-  if ((running_lanes(warp) & ~lanes) == 0) {
-    for (const WarpOrder::Extra& extra : own.extras) own.common.merge(extra.order);
+  if (are_all_running(warp, lanes)) {
+    for (const WarpOrder::Extra& extra : own.extras) {
+      if ((extra.lanes & lanes) != 0) own.common.merge(extra.order);
+    }
     own.extras.clear();
-    own.common.known.raise(own.agent, own.clock);
+    add_own(warp, lanes, own.clock, own.common.known);
   } else {
     Order shared = empty_order(warp);
     for (const WarpOrder::Extra& extra : own.extras) {
@@ -94,10 +113,10 @@ void synchronise_lanes(Warp& warp, std::uint32_t lanes) {
 
 void fence_proxy(Warp& warp, std::uint32_t lanes) {
   WarpOrder& own = warp.order;
-  if ((running_lanes(warp) & ~lanes) == 0) {
+  if (are_all_running(warp, lanes)) {
     // Each lane has fenced all that it knows and did; nobody else is concerned until they synchronise.
     own.common.fenced.merge(own.common.known);
-    own.common.fenced.raise(own.agent, own.clock);
+    add_own(warp, lanes, own.clock, own.common.fenced);
     for (WarpOrder::Extra& extra : own.extras) extra.order.fenced.merge(extra.order.known);
   } else {
     Order& order = extra_of(warp, own.extras, lanes);
@@ -115,8 +134,9 @@ void fence_memory(Warp& warp, std::uint32_t lanes, Scope scope) {
   WarpOrder& own = warp.order;
   for (WarpOrder::Seen& seen : own.seen) {
     const std::uint32_t here = seen.lanes & lanes;
-    if (here == 0 || !reaches(warp, seen.publisher, scope)) continue;
-    acquire(warp, here, seen.order);
+    const Publication& publication = seen.publication;
+    if (here == 0 || !reaches(warp, publication.first, std::min(scope, publication.scope))) continue;
+    acquire(warp, here, publication.order);
     seen.lanes &= ~here;
   }
   std::erase_if(own.seen, [](const WarpOrder::Seen& seen) { return seen.lanes == 0; });
@@ -146,33 +166,26 @@ void strong_access(Warp& warp, std::uint32_t lane, std::uint64_t key, const Stro
   const std::uint32_t lanes = 1u << lane;
   const auto found = places.find(key);
   if (access.observes && found != places.end()) {
-    const Publication& publication = found->second;
-    if (!reaches(warp, publication.first, std::min(access.scope, publication.scope))) {
-      // Somebody published it for others.
-    } else if (access.acquires) {
-      acquire(warp, lanes, publication.order);
-    } else {
-      see(warp, lanes, publication);
+    for (const Publication& each : found->second) {
+      if (!reaches(warp, each.first, std::min(access.scope, each.scope))) continue;
+      if (access.acquires) {
+        acquire(warp, lanes, each.order);
+      } else {
+        note_seen(warp, lanes, each, access.scope);
+      }
     }
   }
   if (!access.writes) return;
   if (access.replaces && found != places.end()) places.erase(found);
-  const auto publish = [&](Scope scope, auto add) {
-    const auto place = places.try_emplace(key, Publication{empty_order(warp), scope, warp.order.common.known.first()});
-    Publication& publication = place.first->second;
-    publication.scope = std::max(publication.scope, scope);
-    add(publication.order);
-  };
   if (access.releases) {
-    publish(access.scope, [&](Order& order) { release(warp, lanes, order); });
+    release(warp, lanes, publication_of(warp, places[key], access.scope).order);
     return;
   }
   for (const WarpOrder::Fence& fence : warp.order.fences) {
     if ((fence.lanes & lanes) == 0) continue;
-    publish(std::min(fence.scope, access.scope), [&](Order& order) {
-      order.merge(fence.order);
-      order.known.raise_lanes(warp.order.agent, lanes, fence.clock);
-    });
+    Order& order = publication_of(warp, places[key], std::min(fence.scope, access.scope)).order;
+    order.merge(fence.order);
+    order.known.raise_lanes(warp.order.agent, lanes, fence.clock);
   }
 }
 
@@ -200,8 +213,9 @@ bool ordered_slowly(const AccessRecord& earlier, const Accessor& by, bool& fence
     if (reaches(warp, earlier.agent, narrower)) return true;
   }
   const bool own = earlier.agent == mine.agent;
-  // Lanes of one instruction may write the same bytes: one of them wins.
-  if (own && earlier.clock == mine.clock && earlier.where == mine.where && mine.writes()) return true;
+  // Lanes that run one instruction together may write the same bytes: one of them wins.
+  const bool together = own && earlier.clock == mine.clock && earlier.where == mine.where;
+  if (together && mine.writes() && (earlier.lanes & ~warp.mask) == 0) return true;
   const bool crosses = crosses_proxies(earlier, mine);
   for (std::uint32_t left = mine.lanes; left != 0; left &= left - 1) {
     const std::uint32_t lane = left & (~left + 1);

@@ -15,6 +15,15 @@ struct Cta;
 /// How far the ordering of an instruction reaches; of two that synchronise, both must reach the other.
 enum class Scope : std::uint8_t { kCta, kCluster, kGpu };
 
+/// What writes at a location have published to the threads of a scope around a CTA.
+struct Publication {
+  Order order;
+  Scope scope = Scope::kCta;
+  Agent first = 0;  ///< of the home of the CTA that published
+};
+/// Of one location. What reaches different threads stands apart.
+using Publications = std::vector<Publication>;
+
 /// What the lanes of a warp know of others. All lanes know `common`; what single lanes learn stands apart until
 /// bar.warp.sync, or a barrier of the whole warp, shares it.
 struct WarpOrder {
@@ -34,12 +43,10 @@ struct WarpOrder {
     Order order;
   };
   std::vector<Fence> fences;
-  /// What relaxed reads have seen published by the CTA at home with `publisher`, for the next fence of these lanes to
-  /// acquire.
+  /// What relaxed reads have seen published, for the next fence of these lanes to acquire.
   struct Seen {
     std::uint32_t lanes;
-    Agent publisher;
-    Order order;
+    Publication publication;
   };
   std::vector<Seen> seen;
 };
@@ -55,12 +62,6 @@ void fence_proxy(Warp& warp, std::uint32_t lanes);
 /// fence.acq_rel, fence.sc, membar
 void fence_memory(Warp& warp, std::uint32_t lanes, Scope scope);
 
-/// Where strong accesses meet: what the writes at an address have published.
-struct Publication {
-  Order order;
-  Scope scope = Scope::kCta;
-  Agent first = 0;  ///< of the home of the CTA that published
-};
 struct StrongAccess {
   bool acquires = false;
   bool releases = false;

@@ -143,8 +143,9 @@ void RaceShadow::remember_later(Cell& cell, const Accessor& by) {
     }
     const bool own = earlier.agent == mine.agent && (earlier.lanes & ~mine.lanes) == 0;
     // What conflicts with more than mine does must stay: a write, a constant read, an access that is not strong.
-    const bool stricter =
-        (earlier.where & ~mine.where & (kWrites | kConstantRead)) != 0 || (mine.where & ~earlier.where & kStrong) != 0;
+    const bool stricter = (earlier.where & ~mine.where & (kWrites | kConstantRead)) != 0 ||
+                          (mine.where & ~earlier.where & kStrong) != 0 ||
+                          (mine.where & kScopeBits) > (earlier.where & kScopeBits);
     if (stricter || (!own && !ordered_quickly(earlier, by))) return false;
     earlier = mine;
     return true;

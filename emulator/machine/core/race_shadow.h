@@ -61,7 +61,7 @@ class RaceShadow {
   static constexpr std::uint32_t kGranule = 16;
 
   RaceShadow() = default;
-  /// `most_readers` bounds what is kept of a cell; the oldest goes first. 0: all.
+  /// `most_readers` bounds what is kept of a cell, 2 at least; the oldest but the first goes first. 0: all.
   explicit RaceShadow(std::uint64_t bytes, std::uint32_t most_readers = 0);
 
   /// Checks the access against earlier ones and remembers it. True when they are ordered; else `conflict` says why not.

@@ -202,7 +202,7 @@ struct Launch {
   Turns* turns = nullptr;
   std::vector<std::unique_ptr<BulkCopy>> bulk_copies;
   std::uint64_t bulk_copies_issued = 0;
-  std::unordered_map<std::uint64_t, Publication> publications;
+  std::unordered_map<std::uint64_t, Publications> publications;
   Agent next_agent = 1;
   /// The CTAs that have started, in the order of their agents.
   struct Home {

@@ -67,7 +67,9 @@ void atomic(Warp& warp, const Operation& operation) {
     // A compare-and-swap that fails again and again is no progress.
     if (std::memcmp(&old, &changed, sizeof(T)) != 0) ++warp.launch->progress;
     if (operation.r[0] != kNoRef) warp.lanes<T>(operation.r[0])[lane] = old;
-    order_access(warp, lane, place, Access::kReadWrite);
+    // A compare-and-swap that fails writes nothing, so that it publishes nothing either.
+    const bool fails = std::is_same_v<F, CompareSwap> && old != b;
+    order_access(warp, lane, place, fails ? Access::kRead : Access::kReadWrite);
     (place.shared ? statistics.shared_bytes_read : statistics.global_bytes_read) += sizeof(T);
     (place.shared ? statistics.shared_bytes_written : statistics.global_bytes_written) += sizeof(T);
   }
