@@ -33,17 +33,16 @@ bool Launch::is_warp(Agent agent) const {
 }
 
 std::string Launch::name_of(Agent agent, std::uint32_t lanes) const {
+  if (const auto mbarrier = mbarrier_homes.find(agent); mbarrier != mbarrier_homes.end()) {
+    const auto& [offset, cta] = mbarrier->second;
+    return fmt::format("an asynchronous copy that completes on the mbarrier at shared+{:#x} of CTA ({},{},{})", offset,
+                       cta[0], cta[1], cta[2]);
+  }
   const auto next = std::upper_bound(homes.begin(), homes.end(), agent,
                                      [](Agent wanted, const Home& home) { return wanted < home.first; });
   if (next == homes.begin()) return "an unknown thread";
   const Home& home = *std::prev(next);
   const std::string cta = fmt::format("CTA ({},{},{})", home.id[0], home.id[1], home.id[2]);
-  if (!is_warp(agent)) {
-    const auto offset = mbarrier_offsets.find(agent);
-    if (offset == mbarrier_offsets.end()) return "an mbarrier of " + cta;
-    return fmt::format("an asynchronous copy that completes on the mbarrier at shared+{:#x} of {}", offset->second,
-                       cta);
-  }
   const std::uint32_t warp = agent - home.first;
   if (std::popcount(lanes) != 1) return fmt::format("{}, warp {}, lanes {:#010x}", cta, warp, lanes);
   const auto lane = static_cast<std::uint32_t>(std::countr_zero(lanes));

@@ -258,7 +258,7 @@ std::string remedy(const Warp& warp, const AccessRecord& earlier, const AccessRe
     return "nothing: ld.global.nc promises that nobody writes the bytes during the launch; use a plain ld.global";
   }
   if (earlier.agent == mine.agent) return "bar.warp.sync (__syncwarp) between the two lanes";
-  if ((earlier.where & kAsynchronous) != 0 && !warp.launch->is_warp(earlier.agent)) {
+  if (!warp.launch->is_warp(earlier.agent)) {
     return "a wait for the phase of the mbarrier that the copy completes";
   }
   if (is_home(warp, earlier.agent)) {

@@ -211,7 +211,11 @@ struct Launch {
     std::uint32_t id[3];
   };
   std::vector<Home> homes;
-  std::unordered_map<Agent, std::uint32_t> mbarrier_offsets;
+  struct MbarrierHome {
+    std::uint32_t offset;
+    std::uint32_t cta[3];
+  };
+  std::unordered_map<Agent, MbarrierHome> mbarrier_homes;
 
   bool same_cluster(const Cta& cta, Agent agent) const {
     return agent - cta.cluster->first_agent < cta.cluster->end_agent - cta.cluster->first_agent;

@@ -14,13 +14,16 @@ void run_proxy_fence(Warp& warp, const Operation&) {
   if (warp.launch->races) fence_proxy(warp, warp.mask);
 }
 
-/// The initialisations that these lanes know of are visible to the asynchronous proxy.
+/// The initialisations that one of these lanes knows of are visible to the asynchronous proxy. Often all threads run
+/// the fence, though one of them initialised.
 void run_initialisation_fence(Warp& warp, const Operation&) {
   if (!warp.launch->races) return;
   for (Mbarrier& mbarrier : warp.cta->mbarriers.all()) {
-    const Accessor by = accessor_of(warp, warp.mask, 0);
-    bool fence_missing = false;
-    if (ordered(mbarrier.initialised, by, fence_missing)) mbarrier.initialisation_fenced = true;
+    for (std::uint32_t left = warp.mask; left != 0 && !mbarrier.initialisation_fenced; left &= left - 1) {
+      bool fence_missing = false;
+      const Accessor by = accessor_of(warp, left & (~left + 1), 0);
+      mbarrier.initialisation_fenced = ordered(mbarrier.initialised, by, fence_missing);
+    }
   }
 }
 

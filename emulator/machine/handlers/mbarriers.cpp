@@ -76,7 +76,7 @@ void run_init(Warp& warp, const Operation& operation) {
     mbarrier.expected = mbarrier.pending = count;
     mbarrier.arriving = mbarrier.completed = Order(cta.first_agent, cta.agents);
     mbarrier.initialised = accessor_of(warp, 1u << lane, kWrites).record;
-    launch.mbarrier_offsets[mbarrier.agent] = place.offset;
+    launch.mbarrier_homes[mbarrier.agent] = {place.offset, {cta.id[0], cta.id[1], cta.id[2]}};
     cta.mbarriers.add(mbarrier);
   }
   ++launch.progress;
@@ -169,6 +169,13 @@ void run_arrive(Warp& warp, const Operation& operation) {
   warp.launch->turns->visible(warp);
 }
 
+/// All that a relaxed wait learns: that phases have completed, so that it can tell the next parity.
+Order phases_of(const Mbarrier& mbarrier) {
+  Order order;
+  order.known.raise(mbarrier.agent, mbarrier.phase);
+  return order;
+}
+
 /// r = predicate, state or parity; flags = Flag.
 void run_wait(Warp& warp, const Operation& operation) {
   std::uint64_t addresses[kLanes];
@@ -200,7 +207,7 @@ void run_wait(Warp& warp, const Operation& operation) {
   }
   if (sleeps && done == warp.mask && warp.launch->turns->fails_spuriously()) done = 0;
   warp.times_out &= ~warp.mask;
-  for (std::uint32_t left = done; warp.launch->races && left != 0 && (operation.flags & kRelaxed) == 0;) {
+  for (std::uint32_t left = done; warp.launch->races && left != 0;) {
     const auto lane = static_cast<std::uint32_t>(std::countr_zero(left));
     std::uint32_t together = 0;
     for (std::uint32_t other = lane; other < kLanes; ++other) {
@@ -213,7 +220,7 @@ void run_wait(Warp& warp, const Operation& operation) {
                                     "promises their writes to .acquire.cluster only",
                                     warp.launch->program->quote(operation.line)));
     }
-    acquire(warp, together, mbarrier.completed);
+    acquire(warp, together, (operation.flags & kRelaxed) != 0 ? phases_of(mbarrier) : mbarrier.completed);
     left &= ~together;
   }
   warp.set_predicate(operation.r[0], done);
