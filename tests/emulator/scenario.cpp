@@ -39,6 +39,7 @@ void each_run(const std::function<void(const MachineOptions&)>& run) {
       options.seed = seed;
       SCOPED_TRACE(std::string(name_of(schedule)) + ", seed " + std::to_string(seed));
       run(options);
+      if (testing::Test::HasFailure()) return;  // the others would say the same
     }
   }
 }

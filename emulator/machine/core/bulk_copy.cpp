@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cstring>
+#include <utility>
 
 #include <fmt/format.h>
 
@@ -246,10 +247,11 @@ void write_global_target(Launch& launch, const BulkCopy& copy) {
   }
 }
 
-/// Other reductions in flight own bytes that this one gave up.
-void restore_claims(Launch& launch) {
+/// Other reductions in flight own bytes that the one which has `landed` gave up.
+void restore_claims(Launch& launch, const BulkCopy& landed) {
   for (const auto& copy : launch.bulk_copies) {
-    if (copy->reduction == nullptr) continue;
+    const bool apart = copy->global_end <= landed.global_begin || landed.global_end <= copy->global_begin;
+    if (copy->reduction == nullptr || apart) continue;
     for (const BulkCopy::Run& run : copy->runs) {
       if (run.fills) continue;
       Allocation& allocation = *launch.memory->find(run.other, run.bytes);
@@ -260,15 +262,40 @@ void restore_claims(Launch& launch) {
 }
 
 void signal(Launch& launch, const BulkCopy& copy, Cta& cta) {
+  Warp& warp = *copy.issuer;
+  const Operation* const running = std::exchange(warp.operation, &launch.kernel->code[copy.operation]);
   Mbarrier* mbarrier = cta.mbarriers.find(copy.mbarrier);
   if (mbarrier == nullptr) {
-    Warp& warp = *copy.issuer;
-    warp.operation = &launch.kernel->code[copy.operation];
     warp.fault(Fault::Kind::kMbarrier, copy.lane,
                fmt::format("the copy completes, but its mbarrier at shared+{:#x} is gone", copy.mbarrier));
   }
-  mbarrier->bytes -= static_cast<std::int64_t>(copy.bytes);
+  expect_bytes(warp, copy.lane, *mbarrier, -static_cast<std::int64_t>(copy.bytes));
+  warp.operation = running;
   complete_if_done(launch, *mbarrier);
+}
+
+/// The copy writes now, signals its mbarriers and is over.
+void land(Launch& launch, std::size_t index) {
+  read_source(launch, *launch.bulk_copies[index]);
+  const std::unique_ptr<BulkCopy> copy = std::move(launch.bulk_copies[index]);
+  launch.bulk_copies.erase(launch.bulk_copies.begin() + static_cast<std::ptrdiff_t>(index));
+  for (Cta* cta : copy->targets) write_shared_target(launch, *copy, *cta);
+  if (copy->direction == Direction::kToGlobal) write_global_target(launch, *copy);
+  if (copy->reduction != nullptr) restore_claims(launch, *copy);
+  if (copy->signals) {
+    for (Cta* cta : copy->targets) signal(launch, *copy, *cta);
+  }
+  ++launch.progress;
+}
+
+void set_global_range(BulkCopy& copy) {
+  if (copy.direction == Direction::kBetweenShared) return;
+  copy.global_begin = ~std::uint64_t{0};
+  for (const BulkCopy::Run& run : copy.runs) {
+    if (run.fills) continue;
+    copy.global_begin = std::min(copy.global_begin, run.other);
+    copy.global_end = std::max(copy.global_end, run.other + run.bytes);
+  }
 }
 
 }  // namespace
@@ -279,6 +306,7 @@ void issue(Warp& warp, BulkCopy copy) {
   copy.operation = static_cast<std::uint32_t>(warp.operation - launch.kernel->code.data());
   copy.issuer = &warp;
   copy.group = warp.bulk_committed[copy.lane];
+  set_global_range(copy);
   for (const BulkCopy::Run& run : copy.runs) {
     if (run.fills) continue;
     if (copy.direction == Direction::kToShared) {
@@ -310,17 +338,15 @@ void read_source(Launch& launch, BulkCopy& copy) {
   keep_reads(launch, copy);
 }
 
-void land(Launch& launch, std::size_t index) {
-  read_source(launch, *launch.bulk_copies[index]);
-  const std::unique_ptr<BulkCopy> copy = std::move(launch.bulk_copies[index]);
-  launch.bulk_copies.erase(launch.bulk_copies.begin() + static_cast<std::ptrdiff_t>(index));
-  for (Cta* cta : copy->targets) write_shared_target(launch, *copy, *cta);
-  if (copy->direction == Direction::kToGlobal) write_global_target(launch, *copy);
-  if (copy->reduction != nullptr) restore_claims(launch);
-  if (copy->signals) {
-    for (Cta* cta : copy->targets) signal(launch, *copy, *cta);
+std::size_t copies_that_may_land(const Launch& launch) {
+  return static_cast<std::size_t>(std::count_if(launch.bulk_copies.begin(), launch.bulk_copies.end(),
+                                                [](const auto& copy) { return copy->signals; }));
+}
+
+void land_one(Launch& launch, std::size_t which) {
+  for (std::size_t i = 0; i < launch.bulk_copies.size(); ++i) {
+    if (launch.bulk_copies[i]->signals && which-- == 0) return land(launch, i);
   }
-  ++launch.progress;
 }
 
 void wait_for_groups(Warp& warp, std::uint32_t lanes, std::uint64_t remaining, bool only_reads) {
@@ -347,13 +373,13 @@ void finish_bulk_copies(Warp& last) {
     const bool writes_here = std::find(copy.targets.begin(), copy.targets.end(), &cta) != copy.targets.end();
     const bool reads_here = copy.source == &cta && !copy.has_read;
     if (writes_here || reads_here) {
-      last.operation = &launch.kernel->code[copy.operation];
-      last.fault(Fault::Kind::kPending, copy.lane,
-                 fmt::format("the CTA ends while an asynchronous copy still {} its shared memory; {} must come before "
-                             "the last thread exits. The copy is\n  {}",
-                             writes_here ? "writes" : "reads",
-                             copy.signals ? "a wait for its mbarrier" : "cp.async.bulk.wait_group.read 0",
-                             describe(launch, copy)));
+      Warp& issuer = *copy.issuer;
+      issuer.operation = &launch.kernel->code[copy.operation];
+      issuer.fault(Fault::Kind::kPending, copy.lane,
+                   fmt::format("the CTA ({},{},{}) ends while an asynchronous copy still {} its shared memory; {} must "
+                               "come before its last thread exits. The copy is",
+                               cta.id[0], cta.id[1], cta.id[2], writes_here ? "writes" : "reads",
+                               copy.signals ? "a wait for its mbarrier" : "cp.async.bulk.wait_group.read 0"));
     }
     if (copy.issuer->cta == &cta) {
       land(launch, i);

@@ -35,9 +35,11 @@ struct BulkCopy {
   Warp* issuer = nullptr;       ///< alive until the copy has landed
   std::uint32_t lane = 0;
   std::vector<Run> runs;
-  std::byte fill[16] = {};     ///< repeats; the value of st.async
-  bool generic = false;        ///< st.async: not through the asynchronous proxy
-  std::uint64_t bytes = 0;     ///< in all, those that are only filled included
+  std::byte fill[16] = {};         ///< repeats; the value of st.async
+  bool generic = false;            ///< st.async: not through the asynchronous proxy
+  std::uint64_t bytes = 0;         ///< in all, those that are only filled included
+  std::uint64_t global_begin = 0;  ///< its bytes in global memory lie between these
+  std::uint64_t global_end = 0;
   Cta* source = nullptr;       ///< whose shared memory it reads
   std::vector<Cta*> targets;   ///< whose shared memory it writes
   bool signals = false;        ///< completes bytes of an mbarrier of every target; else it belongs to a bulk group
@@ -53,8 +55,11 @@ struct BulkCopy {
 void issue(Warp& warp, BulkCopy copy);
 /// The copy reads its source now, and others may write there.
 void read_source(Launch& launch, BulkCopy& copy);
-/// The copy writes now, signals its mbarriers and is over.
-void land(Launch& launch, std::size_t index);
+/// The copies in flight that may land at any moment: those that signal an mbarrier. One of a bulk group lands when its
+/// thread waits for it or its CTA ends; as nobody may touch its bytes until then, the moment could not be seen.
+std::size_t copies_that_may_land(const Launch& launch);
+/// The `which`th of them writes now, signals its mbarriers and is over.
+void land_one(Launch& launch, std::size_t which);
 
 /// cp.async.bulk.wait_group: all groups of the lanes but the newest `remaining` have read their sources and, unless
 /// `only_reads`, landed.

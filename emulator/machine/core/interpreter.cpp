@@ -164,9 +164,9 @@ class Scheduler {
       if (ready_.empty()) {
         help_waiting();
       } else {
-        const Turns::Turn turn = launch_.turns->next(ready_, launch_.bulk_copies.size(), idle);
+        const Turns::Turn turn = launch_.turns->next(ready_, copies_that_may_land(launch_), idle);
         if (turn.lands) {
-          land(launch_, turn.index);
+          land_one(launch_, turn.index);
         } else {
           const std::uint32_t ran = run_slice(*ready_[turn.index], turn.budget);
           launch_.instructions += ran;
@@ -192,9 +192,9 @@ class Scheduler {
  private:
   /// Nobody can run: a copy lands, or else the waits that may fail do.
   void help_waiting() {
-    const std::size_t copies = launch_.bulk_copies.size();
+    const std::size_t copies = copies_that_may_land(launch_);
     if (copies != 0) {
-      land(launch_, launch_.turns->landing(copies));
+      land_one(launch_, launch_.turns->landing(copies));
       return;
     }
     bool anybody = false;

@@ -217,6 +217,7 @@ bool ordered_slowly(const AccessRecord& earlier, const Accessor& by, bool& fence
   const bool together = own && earlier.clock == mine.clock && earlier.where == mine.where;
   if (together && mine.writes() && (earlier.lanes & ~warp.mask) == 0) return true;
   const bool crosses = crosses_proxies(earlier, mine);
+  const bool collective = (earlier.where & kCollective) != 0;
   for (std::uint32_t left = mine.lanes; left != 0; left &= left - 1) {
     const std::uint32_t lane = left & (~left + 1);
     // A lane knows its own past without being told.
@@ -230,6 +231,7 @@ bool ordered_slowly(const AccessRecord& earlier, const Accessor& by, bool& fence
     for (const WarpOrder::Extra& extra : warp.order.extras) {
       if ((extra.lanes & lane) != 0) look(extra.order);
     }
+    if (collective && ((own && (earlier.lanes & lane) != 0) || known != earlier.lanes)) known = 0;
     fence_missing = known == 0 && fenced != 0;
     if (known != 0 || fenced != 0) return false;
   }

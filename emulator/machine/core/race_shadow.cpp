@@ -141,7 +141,8 @@ void RaceShadow::remember_later(Cell& cell, const Accessor& by) {
       earlier.lanes |= mine.lanes;
       return true;
     }
-    const bool own = earlier.agent == mine.agent && (earlier.lanes & ~mine.lanes) == 0;
+    const bool own = earlier.agent == mine.agent && (earlier.lanes & ~mine.lanes) == 0 &&
+                     (mine.where & ~earlier.where & kCollective) == 0;
     // What conflicts with more than mine does must stay: a write, a constant read, an access that is not strong.
     const bool stricter = (earlier.where & ~mine.where & (kWrites | kConstantRead)) != 0 ||
                           (mine.where & ~earlier.where & kStrong) != 0 ||

@@ -20,6 +20,7 @@ enum AccessFlag : std::uint32_t {
   kScopeBits = 3u << kScopeShift,
   kFencesReads = 64,   ///< an asynchronous write that asks for a proxy fence after generic reads too
   kConstantRead = 32,  ///< ld.global.nc: nobody may write the bytes during the launch
+  kCollective = 64,    ///< of a whole warp at once: who is after one of its lanes is after it
   kFlagBits = 8,
 };
 

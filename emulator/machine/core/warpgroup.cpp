@@ -34,14 +34,16 @@ std::uint8_t& state_of(Warp& warp, Ref ref) {
   return part.registers[unit_of(ref)];
 }
 
+/// Any lane that goes on from the wait knows that the products have read their operands.
 void complete(Warp& warp, const WarpgroupPart::Group& group) {
   Cta& cta = *warp.cta;
+  const WarpOrder& order = warp.order;
+  const AccessRecord record{order.agent, order.clock, kAllLanes,
+                            group.operation << kFlagBits | kAsynchronous | kCollective};
   for (const std::uint32_t granule : group.granules) {
     --cta.pending_reads[granule];
-    if (warp.launch->races) {
-      check_shared(warp, 0, kAllLanes, cta, granule * RaceShadow::kGranule, RaceShadow::kGranule, kAsynchronous,
-                   Keep::kYes);
-    }
+    if (!warp.launch->races) continue;
+    keep_shared_read(cta, granule * RaceShadow::kGranule, RaceShadow::kGranule, warp, record);
   }
 }
 
@@ -145,7 +147,8 @@ void wait_for_products(Warp& warp, std::uint64_t remaining) {
 
 void finish_products(Warp& warp) {
   WarpgroupPart& part = warp.products;
-  if (part.issued == 0) return;
+  const std::size_t index = warp.index / kWarpsOfGroup;
+  if (warp.cta->warpgroups.size() <= index) return;
   const auto left = [&](const WarpgroupPart::Group& group, const char* how) {
     if (group.accumulators.empty()) return;
     warp.fault(Fault::Kind::kPending, 0,
@@ -154,7 +157,7 @@ void finish_products(Warp& warp) {
   };
   for (const WarpgroupPart::Group& group : part.committed) left(group, "has not been waited for");
   left(part.open, "has not been committed and waited for");
-  const Warpgroup& group = warp.cta->warpgroups[warp.index / kWarpsOfGroup];
+  const Warpgroup& group = warp.cta->warpgroups[index];
   if (group.products.size() != part.issued) {
     warp.fault(Fault::Kind::kBarrier, 0,
                fmt::format("the warp ends after {} products, another warp of its warpgroup has issued {}", part.issued,

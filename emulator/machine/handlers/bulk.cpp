@@ -71,7 +71,14 @@ void set_targets(Warp& warp, const Operation& operation, std::uint32_t lane, Cta
                fmt::format("a multicast to the CTAs {:#x} of a cluster of {}", mask, ctas.size()));
   }
   for (std::size_t rank = 0; rank < ctas.size(); ++rank) {
-    if ((mask >> rank & 1) != 0) copy.targets.push_back(ctas[rank]);
+    if ((mask >> rank & 1) == 0) continue;
+    if (ctas[rank]->live_warps == 0) {
+      warp.fault(Fault::Kind::kOutOfBounds, lane,
+                 fmt::format("a multicast to the CTA of rank {} of the cluster, all of whose threads have exited; a "
+                             "barrier of the cluster must keep them until the copy has completed",
+                             rank));
+    }
+    copy.targets.push_back(ctas[rank]);
   }
 }
 
