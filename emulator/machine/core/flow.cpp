@@ -2,8 +2,11 @@
 
 #include <algorithm>
 #include <bit>
+#include <utility>
 
 #include <fmt/format.h>
+
+#include "emulator/machine/core/race_check.h"
 
 namespace flashmask::emulator {
 namespace {
@@ -118,14 +121,14 @@ void complete_if_done(Launch& launch, Cluster& cluster) {
   bool anybody = false;
   for (const Cta* cta : cluster.ctas) {
     for (const Warp& warp : cta->warps) {
-      // An arrival that has not been waited for may be one of the phase before.
-      const std::uint32_t arrived = warp.cluster_phase == cluster.phase ? warp.cluster_arrived : 0;
-      if ((warp.exists & ~warp.exited & ~arrived) != 0) return;
-      anybody = anybody || arrived != 0;
+      if ((warp.exists & ~warp.exited & ~warp.cluster_arrived) != 0) return;
+      anybody = anybody || warp.cluster_arrived != 0;
     }
   }
   if (!anybody) return;
-  ++cluster.phase;
+  for (Cta* cta : cluster.ctas) {
+    for (Warp& warp : cta->warps) warp.cluster_released |= std::exchange(warp.cluster_arrived, 0);
+  }
   cluster.completed = cluster.arriving;
   ++launch.progress;
   ++launch.statistics.barriers;
@@ -174,6 +177,7 @@ void exit_lanes(Warp& warp) {
     // Copies that nobody waited for own their bytes until the last thread is gone.
     for (Warp& each : cta.warps) complete_copies(each, kAllLanes, 0, true);
     finish_bulk_copies(warp);
+    if (warp.launch->races) check_remote_accesses(warp);
   }
   --cta.live_warps;
   warp.launch->roster_changed = true;

@@ -54,7 +54,6 @@ class CtaFactory {
       cluster.id[axis] = static_cast<std::uint32_t>(linear % clusters);
       linear /= clusters;
     }
-    cluster.phase = 0;
     cluster.first_agent = launch_.next_agent;
     for (std::uint32_t rank = 0; rank < cluster.ctas.size(); ++rank) {
       Cta& cta = *cluster.ctas[rank];

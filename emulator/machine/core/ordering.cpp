@@ -161,6 +161,19 @@ void fence_memory(Warp& warp, std::uint32_t lanes, Scope scope) {
   ++own.clock;
 }
 
+void fence_initialisations(Warp& warp, std::uint32_t lanes, const Order& initialised) {
+  warp.order.fences.push_back({lanes, Scope::kCluster, 0, initialised});
+}
+
+void release_fenced(Warp& warp, std::uint32_t lanes, Scope scope, Order& order) {
+  for (const WarpOrder::Fence& fence : warp.order.fences) {
+    const std::uint32_t here = fence.lanes & lanes;
+    if (here == 0 || fence.scope < scope) continue;
+    order.merge(fence.order);
+    order.known.raise_lanes(warp.order.agent, here, fence.clock);
+  }
+}
+
 void strong_access(Warp& warp, std::uint32_t lane, std::uint64_t key, const StrongAccess& access) {
   auto& places = warp.launch->publications;
   const std::uint32_t lanes = 1u << lane;

@@ -59,6 +59,10 @@ void acquire(Warp& warp, std::uint32_t lanes, const Order& order);
 void synchronise_lanes(Warp& warp, std::uint32_t lanes);
 /// fence.proxy.async
 void fence_proxy(Warp& warp, std::uint32_t lanes);
+/// fence.mbarrier_init: a relaxed signal that follows publishes `initialised`, and nothing else.
+void fence_initialisations(Warp& warp, std::uint32_t lanes, const Order& initialised);
+/// A relaxed signal of a scope: adds to `order` what the fences of the lanes before it publish.
+void release_fenced(Warp& warp, std::uint32_t lanes, Scope scope, Order& order);
 /// fence.acq_rel, fence.sc, membar
 void fence_memory(Warp& warp, std::uint32_t lanes, Scope scope);
 

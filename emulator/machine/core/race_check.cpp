@@ -1,6 +1,7 @@
 #include "emulator/machine/core/race_check.h"
 
 #include <algorithm>
+#include <bit>
 
 #include <fmt/format.h>
 
@@ -59,6 +60,24 @@ bool is_ordered_shared(const Warp& warp, std::uint32_t lanes, Cta& cta, std::uin
                        std::uint32_t flags) {
   Conflict conflict;
   return cta.races.check(offset, bytes, accessor_of(warp, lanes, flags), conflict);
+}
+
+void check_remote_accesses(Warp& last) {
+  Cta& cta = *last.cta;
+  if (cta.cluster->ctas.size() == 1) return;
+  Order known(cta.first_agent, cta.agents);
+  for (Warp& warp : cta.warps) release(warp, kAllLanes, known);
+  const Launch& launch = *last.launch;
+  cta.races.each_access([&](std::uint64_t offset, const AccessRecord& access) {
+    const bool own = access.agent - cta.first_agent < cta.agents;
+    if (own || known.known.covers(access.agent, access.lanes, access.clock)) return;
+    last.fault(Fault::Kind::kRace, static_cast<std::uint32_t>(std::countr_zero(last.mask)),
+               fmt::format("race: the CTA ends, and nothing orders that after a {} at shared+{:#x} by {}:\n  {}\nwhat "
+                           "would order them: a barrier of the cluster after the last access to the CTA\nand the CTA "
+                           "ends with",
+                           access.writes() ? "write" : "read", offset, launch.name_of(access.agent, access.lanes),
+                           launch.program->quote(launch.kernel->code[access.operation()].line)));
+  });
 }
 
 void keep_shared_write(Cta& cta, std::uint32_t offset, std::uint32_t bytes, const AccessRecord& record) {

@@ -24,6 +24,10 @@ void check_global(const Warp& warp, std::uint32_t lane, std::uint32_t lanes, All
 bool is_ordered_shared(const Warp& warp, std::uint32_t lanes, Cta& cta, std::uint32_t offset, std::uint32_t bytes,
                        std::uint32_t flags);
 
+/// The last thread of a CTA of a cluster exits. Throws Fault{kRace} for an access to its shared memory by another CTA
+/// that is not ordered before.
+void check_remote_accesses(Warp& last);
+
 /// The bytes were written, or read, by an operation that owned them: nothing needs to be compared.
 void keep_shared_write(Cta& cta, std::uint32_t offset, std::uint32_t bytes, const AccessRecord& record);
 void keep_global_write(Allocation& allocation, std::uint64_t address, std::uint64_t bytes, const AccessRecord& record);

@@ -20,7 +20,7 @@ enum AccessFlag : std::uint32_t {
   kScopeBits = 3u << kScopeShift,
   kFencesReads = 64,   ///< an asynchronous write that asks for a proxy fence after generic reads too
   kConstantRead = 32,  ///< ld.global.nc: nobody may write the bytes during the launch
-  kCollective = 64,    ///< of a whole warp at once: who is after one of its lanes is after it
+  kCollective = 128,   ///< of a whole warp at once: who is after one of its lanes is after it
   kFlagBits = 8,
 };
 
@@ -75,6 +75,11 @@ class RaceShadow {
   void set_written(std::uint64_t offset, std::uint64_t bytes, const AccessRecord& record);
   /// Forgets everything.
   void clear();
+  /// Shows `visit` every access that is remembered, with the offset of its bytes.
+  template <class Visit>
+  void each_access(Visit visit) {
+    for (std::size_t i = 0; i < cells_.size(); ++i) visit_accesses(cells_[i], i * kGranule, kGranule, visit);
+  }
 
  private:
   using Link = std::uint32_t;
@@ -109,6 +114,19 @@ class RaceShadow {
   bool each_cell(std::uint64_t offset, std::uint64_t bytes, Visit visit);
   template <class Visit>
   bool visit_range(Cell& cell, std::uint32_t unit, std::uint32_t from, std::uint32_t to, Visit& visit);
+  template <class Visit>
+  void visit_accesses(Cell& cell, std::uint64_t offset, std::uint32_t unit, Visit& visit) {
+    if (cell.parts != 0) {
+      for (Cell& part : parts_[cell.parts]) {
+        visit_accesses(part, offset, unit / 4, visit);
+        offset += unit / 4;
+      }
+      return;
+    }
+    if (cell.write.exists()) visit(offset, cell.write);
+    if (cell.later.exists()) visit(offset, cell.later);
+    for (Link link = cell.more; link != 0; link = nodes_[link].next) visit(offset, nodes_[link].record);
+  }
   void split(Cell& cell);
   void forget_later(Cell& cell);
   void drop_parts(Cell& cell);

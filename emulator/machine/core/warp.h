@@ -91,11 +91,11 @@ struct Warp {
   std::array<std::uint64_t, kLanes> bulk_committed{};
   /// A try_wait of these lanes may fail the next time: nobody else could go on.
   std::uint32_t times_out = 0;
-  std::uint32_t cluster_arrived = 0;  ///< lanes that arrived at the barrier of the cluster and did not wait yet
-  std::uint32_t cluster_phase = 0;    ///< of the cluster's barrier, that the next wait is for
-  WarpgroupPart products;             ///< wgmma of this warp
-  std::uint32_t registers = 0;        ///< per thread, as setmaxnreg counts them
-  std::byte* local = nullptr;         ///< local memory, lane after lane
+  std::uint32_t cluster_arrived = 0;   ///< lanes that arrived at the running phase of the barrier of the cluster
+  std::uint32_t cluster_released = 0;  ///< lanes whose phase has completed, and that did not wait yet
+  WarpgroupPart products;              ///< wgmma of this warp
+  std::uint32_t registers = 0;         ///< per thread, as setmaxnreg counts them
+  std::byte* local = nullptr;          ///< local memory, lane after lane
   std::uint8_t* local_shadow = nullptr;
 
   template <class T>
@@ -167,7 +167,6 @@ struct Cluster {
   std::uint32_t id[3] = {0, 0, 0};
   Agent first_agent = 0;
   Agent end_agent = 0;
-  std::uint32_t phase = 0;  ///< of barrier.cluster: completed ones
   Order arriving;
   Order completed;
 };

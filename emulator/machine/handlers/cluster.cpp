@@ -31,7 +31,7 @@ void run_mapa(Warp& warp, const Operation& operation) {
   for (std::uint32_t lane = 0; lane < kLanes; ++lane) {
     if ((warp.mask >> lane & 1) == 0) continue;
     const std::uint64_t address = operand_of(warp, operation.r[1], operation.size, lane);
-    const SharedPlace place = shared_place(warp, lane, address, 0);
+    const SharedPlace place = resolve_shared(warp, lane, address);
     const std::uint32_t rank = warp.lanes<std::uint32_t>(operation.r[2])[lane];
     if (rank >= warp.cta->cluster->ctas.size()) {
       warp.fault(Fault::Kind::kOutOfBounds, lane,
@@ -47,7 +47,7 @@ void run_rank_of(Warp& warp, const Operation& operation) {
   for (std::uint32_t lane = 0; lane < kLanes; ++lane) {
     if ((warp.mask >> lane & 1) == 0) continue;
     const std::uint64_t address = operand_of(warp, operation.r[1], operation.size, lane);
-    warp.lanes<std::uint32_t>(operation.r[0])[lane] = shared_place(warp, lane, address, 0).cta->rank;
+    warp.lanes<std::uint32_t>(operation.r[0])[lane] = resolve_shared(warp, lane, address).cta->rank;
   }
 }
 
@@ -94,12 +94,18 @@ void run_cluster_arrive(Warp& warp, const Operation& operation) {
   if ((operation.flags & 1) != 0 && !converge(warp, warp.exists)) return;
   Cluster& cluster = *warp.cta->cluster;
   const auto lane = static_cast<std::uint32_t>(std::countr_zero(warp.mask));
-  if ((warp.cluster_arrived & warp.mask) != 0) {
+  if (((warp.cluster_arrived | warp.cluster_released) & warp.mask) != 0) {
     warp.fault(Fault::Kind::kBarrier, lane,
                "the thread arrives at the barrier of the cluster twice without barrier.cluster.wait between");
   }
   warp.cluster_arrived |= warp.mask;
-  if (warp.launch->races && (operation.flags & 2) == 0) release(warp, warp.mask, cluster.arriving);
+  if (warp.launch->races) {
+    if ((operation.flags & 2) == 0) {
+      release(warp, warp.mask, cluster.arriving);
+    } else {
+      release_fenced(warp, warp.mask, Scope::kCluster, cluster.arriving);
+    }
+  }
   complete_if_done(*warp.launch, cluster);
   warp.launch->turns->visible(warp);
 }
@@ -109,12 +115,11 @@ void run_cluster_wait(Warp& warp, const Operation& operation) {
   if ((operation.flags & 1) != 0 && !converge(warp, warp.exists)) return;
   Cluster& cluster = *warp.cta->cluster;
   const auto lane = static_cast<std::uint32_t>(std::countr_zero(warp.mask));
-  if ((warp.mask & ~warp.cluster_arrived) != 0) {
+  if ((warp.mask & ~(warp.cluster_arrived | warp.cluster_released)) != 0) {
     warp.fault(Fault::Kind::kBarrier, lane, "barrier.cluster.wait without an arrival of the thread before it");
   }
-  if (cluster.phase == warp.cluster_phase) return wait_here(warp);
-  warp.cluster_arrived &= ~warp.mask;
-  if (warp.cluster_arrived == 0) warp.cluster_phase = cluster.phase;
+  if ((warp.mask & warp.cluster_arrived) != 0) return wait_here(warp);
+  warp.cluster_released &= ~warp.mask;
   if (warp.launch->races) acquire(warp, warp.mask, cluster.completed);
 }
 

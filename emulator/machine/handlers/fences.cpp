@@ -14,17 +14,23 @@ void run_proxy_fence(Warp& warp, const Operation&) {
   if (warp.launch->races) fence_proxy(warp, warp.mask);
 }
 
-/// The initialisations that one of these lanes knows of are visible to the asynchronous proxy. Often all threads run
-/// the fence, though one of them initialised.
+/// The initialisations that one of these lanes knows of are visible to the asynchronous proxy, and to whoever a relaxed
+/// signal reaches. Often all threads run the fence, though one of them initialised.
 void run_initialisation_fence(Warp& warp, const Operation&) {
   if (!warp.launch->races) return;
+  Order initialised;
   for (Mbarrier& mbarrier : warp.cta->mbarriers.all()) {
-    for (std::uint32_t left = warp.mask; left != 0 && !mbarrier.initialisation_fenced; left &= left - 1) {
+    const AccessRecord& record = mbarrier.initialised;
+    bool known = false;
+    for (std::uint32_t left = warp.mask; left != 0 && !known; left &= left - 1) {
       bool fence_missing = false;
-      const Accessor by = accessor_of(warp, left & (~left + 1), 0);
-      mbarrier.initialisation_fenced = ordered(mbarrier.initialised, by, fence_missing);
+      known = ordered(record, accessor_of(warp, left & (~left + 1), 0), fence_missing);
     }
+    if (!known) continue;
+    mbarrier.initialisation_fenced = true;
+    initialised.known.raise_lanes(record.agent, record.lanes, record.clock);
   }
+  fence_initialisations(warp, warp.mask, initialised);
 }
 
 /// Of fences between proxies that nothing here goes through (other address mappings, tensor maps in memory), and of

@@ -99,7 +99,7 @@ void lane_addresses(const Warp& warp, const Operation& operation, std::uint64_t*
   }
 }
 
-SharedPlace shared_place(Warp& warp, std::uint32_t lane, std::uint64_t address, std::uint32_t bytes) {
+SharedPlace resolve_shared(Warp& warp, std::uint32_t lane, std::uint64_t address) {
   if (address >= kSharedWindow && address < kSharedWindow + kWindowBytes) address -= kSharedWindow;
   const std::uint64_t rank = address >> kRankShift;
   const std::vector<Cta*>& ctas = warp.cta->cluster->ctas;
@@ -108,8 +108,11 @@ SharedPlace shared_place(Warp& warp, std::uint32_t lane, std::uint64_t address, 
         Fault::Kind::kOutOfBounds, lane,
         fmt::format("out of bounds: the address {:#x} is not in the shared memory of a CTA of the cluster", address));
   }
-  SharedPlace place{rank == 0 ? warp.cta : ctas[rank - 1],
-                    static_cast<std::uint32_t>(address & ((1u << kRankShift) - 1))};
+  return {rank == 0 ? warp.cta : ctas[rank - 1], static_cast<std::uint32_t>(address & ((1u << kRankShift) - 1))};
+}
+
+SharedPlace shared_place(Warp& warp, std::uint32_t lane, std::uint64_t address, std::uint32_t bytes) {
+  const SharedPlace place = resolve_shared(warp, lane, address);
   if (place.cta->live_warps == 0) {
     warp.fault(Fault::Kind::kOutOfBounds, lane,
                fmt::format("the shared memory of CTA ({},{},{}) is gone: all of its threads have exited; a barrier of "

@@ -39,7 +39,9 @@ struct SharedPlace {
   std::uint32_t offset = 0;
 };
 /// Resolves an address of .shared::cluster (the CTA's own, or one that mapa made), or a generic one. Throws Fault for
-/// one that is not in the shared memory of a running CTA of the cluster.
+/// one that no CTA of the cluster has.
+SharedPlace resolve_shared(Warp& warp, std::uint32_t lane, std::uint64_t address);
+/// The same, for an access to `bytes` there. Throws Fault when they are not in the shared memory of a running CTA.
 SharedPlace shared_place(Warp& warp, std::uint32_t lane, std::uint64_t address, std::uint32_t bytes);
 
 /// Publishes and acquires what the access to `place` says, when it has been carried out.
