@@ -81,7 +81,7 @@ struct MachineOptions {
   bool races = true;
   /// Also collects notes (Machine::take_notes) on what works on today's hardware but is not promised.
   bool pedantic = false;
-  /// Called before every warp instruction, when set; slow.
+  /// Called before every warp instruction, when set; slow. Lanes that must wait there for others are told of once.
   std::function<void(const TraceStep&)> trace = {};
 };
 
@@ -98,7 +98,8 @@ struct LaunchShape {
 
 /// The bounds of Machine::explore().
 struct ExplorationLimits {
-  /// Times that a warp is stopped although it could go on, at most, in one run.
+  /// Those who are passed over although they could go on, at most, in one run: each choice has a line of candidates,
+  /// the warp that ran last first, then the others in a circle, then the operations that may land.
   int preemptions = 2;
   std::uint64_t most_runs = 2000;
   /// Every run must leave the bytes of the first one, or it is a Fault{kRace}: for kernels that are deterministic.
@@ -160,8 +161,8 @@ class Machine {
 
   /// Runs the same launch again and again, each time from the memory of now and with another order of the operations
   /// that threads can see of each other (barriers, atomics, mbarriers, asynchronous operations), and calls `check`
-  /// after each run. Throws the first Fault, its report ended by the schedule that met it. For kernels of a few
-  /// hundred such operations. The memory is that of the last run.
+  /// after each run, which may read memory but not release any. Throws the first Fault, its report ended by the
+  /// schedule that met it. For kernels of a few hundred such operations. The memory is that of the last run.
   Exploration explore(const Program& program, std::string_view entry, const LaunchShape& shape,
                       std::span<const std::byte> parameters, const ExplorationLimits& limits,
                       const std::function<void(Machine&)>& check = {});

@@ -89,8 +89,6 @@ struct Kernel {
   std::vector<std::vector<std::uint32_t>> branch_targets;
   /// .reqntid, zero where not given.
   std::array<std::uint32_t, 3> required_threads = {0, 0, 0};
-  /// .reqnctapercluster, zero where not given.
-  std::array<std::uint32_t, 3> required_cluster = {0, 0, 0};
   /// .maxntid, zero where not given.
   std::array<std::uint32_t, 3> maximal_threads = {0, 0, 0};
   /// .maxnreg: registers of a thread at most; zero where not given.

@@ -109,6 +109,7 @@ bool converge(Warp& warp, std::uint32_t wanted) {
                     wanted, gone));
   }
   if ((warp.mask & wanted) == wanted) return true;
+  warp.told |= warp.mask;
   warp.parked.push_back({warp.pc, warp.mask, LaneGroup::State::kConverging, wanted});
   warp.active &= ~warp.mask;
   warp.interrupted = true;
@@ -136,6 +137,7 @@ void complete_if_done(Launch& launch, Cluster& cluster) {
 }
 
 void wait_here(Warp& warp) {
+  warp.told |= warp.mask;
   warp.parked.push_back({warp.pc, warp.mask, LaneGroup::State::kWaiting, 0});
   warp.active &= ~warp.mask;
   warp.interrupted = true;

@@ -79,7 +79,7 @@ std::string GlobalMemory::difference(const Snapshot& snapshot) const {
 }
 
 void GlobalMemory::restore(const Snapshot& snapshot) {
-  for (std::size_t i = 0; i < owned_.size(); ++i) {
+  for (std::size_t i = 0; i < snapshot.data.size(); ++i) {
     Allocation& to = owned_[i]->allocation;
     std::copy(snapshot.data[i].begin(), snapshot.data[i].end(), to.data);
     std::copy(snapshot.shadow[i].begin(), snapshot.shadow[i].end(), to.shadow);

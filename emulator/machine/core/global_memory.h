@@ -60,7 +60,7 @@ class GlobalMemory {
   /// Empty when the allocations hold the bytes of the snapshot; else where they first differ. Bytes that nobody wrote
   /// are equal.
   std::string difference(const Snapshot& snapshot) const;
-  /// Of the same allocations.
+  /// None of its allocations has been released since; later ones keep their bytes.
   void restore(const Snapshot& snapshot);
 
  private:

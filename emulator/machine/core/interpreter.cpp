@@ -253,14 +253,17 @@ class Scheduler {
   std::vector<Warp*> ready_;
 };
 
-void tell(const Warp& warp, std::uint32_t mask) {
+void tell(Warp& warp) {
+  const std::uint32_t lanes = warp.mask & ~warp.told;
+  warp.told &= ~warp.mask;
+  if (lanes == 0) return;
   const Launch& launch = *warp.launch;
   const std::uint32_t line = warp.operation->line;
   const std::vector<std::string>& lines = launch.program->lines;
   TraceStep step;
   std::copy_n(warp.cta->id, 3, step.cta);
   step.warp = warp.index;
-  step.lanes = mask;
+  step.lanes = lanes;
   step.line = line;
   if (line != 0 && line <= lines.size()) step.text = lines[line - 1];
   (*launch.trace)(step);
@@ -289,7 +292,7 @@ std::uint32_t run_slice(Warp& warp, std::uint32_t budget) {
       if (mask != 0) {
         warp.mask = mask;
         if (watched) {
-          if (launch.trace != nullptr) tell(warp, mask);
+          if (launch.trace != nullptr) tell(warp);
           if (launch.kernel->tracks_registers) check_registers(warp, warp.pc);
         }
         operation.run(warp, operation);

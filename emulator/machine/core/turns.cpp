@@ -11,6 +11,8 @@ namespace {
 /// Instructions without progress after which a warp that is preferred counts as spinning, and others get turns too.
 constexpr std::uint64_t kSpinning = 1u << 14;
 constexpr std::uint32_t kLongSlice = 1u << 12;
+/// Turns of one warp without progress after which it counts as spinning in an exploration.
+constexpr std::uint32_t kMostPolls = 8;
 
 struct NamedSchedule {
   Schedule schedule;
@@ -107,15 +109,18 @@ std::size_t Turns::choose(std::size_t candidates) {
 Turns::Turn Turns::explore(const std::vector<Warp*>& ready, std::size_t copies, std::uint64_t idle) {
   const auto last = std::find(ready.begin(), ready.end(), last_);
   // Who spins hands on the turn, or an endless loop would be a schedule.
-  const bool spins = idle > kSpinning;
+  polls_ = idle == 0 ? 0 : polls_ + 1;
+  const bool spins = polls_ > kMostPolls;
   std::size_t start = last == ready.end() ? 0 : static_cast<std::size_t>(last - ready.begin());
   if (spins) {
+    polls_ = 0;
     if (copies != 0) return {.lands = true, .index = 0};
     start = (start + 1) % ready.size();
   }
   const std::size_t passed = spins ? 0 : choose(ready.size() + copies);
   if (passed >= ready.size()) return {.lands = true, .index = passed - ready.size()};
   const std::size_t index = (start + passed) % ready.size();
+  if (last_ != ready[index]) polls_ = 0;
   last_ = ready[index];
   return {.index = index, .budget = kLongSlice};
 }

@@ -51,6 +51,7 @@ class Turns {
   std::vector<std::uint8_t> script_;
   std::vector<std::uint8_t> widths_;
   const Warp* last_ = nullptr;
+  std::uint32_t polls_ = 0;  ///< turns of that warp since anything happened
 };
 
 }  // namespace flashmask::emulator

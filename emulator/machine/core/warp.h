@@ -77,6 +77,7 @@ struct Warp {
   bool yielding = false;       ///< let a parked group run although it stands higher
   std::uint32_t carry = 0;     ///< the condition code of add.cc and its kin
   std::uint32_t backward = 0;  ///< backward branches since other groups were last given a turn
+  std::uint32_t told = 0;      ///< lanes that will run the operation again, which the trace has seen
   const Operation* operation = nullptr;
   Cta* cta = nullptr;
   Launch* launch = nullptr;

@@ -220,7 +220,9 @@ const std::byte* require_readable_shared(Warp& warp, std::uint32_t lane, std::ui
 
 void order_access(Warp& warp, std::uint32_t lane, const Place& place, Access access) {
   const Operation& operation = *warp.operation;
-  if (!warp.launch->races || (operation.access & kStrong) == 0 || place.key == 0) return;
+  if ((operation.access & kStrong) == 0 || place.key == 0) return;
+  warp.launch->turns->visible(warp);
+  if (!warp.launch->races) return;
   StrongAccess strong;
   strong.acquires = (operation.order & kAcquires) != 0;
   strong.releases = (operation.order & kReleases) != 0;

@@ -36,7 +36,6 @@ CompiledKernel KernelBuilder::build() {
   compiled_.name = kernel_.name;
   compiled_.line = kernel_.line;
   compiled_.required_threads = kernel_.required_threads;
-  compiled_.required_cluster = kernel_.required_cluster;
   compiled_.maximal_threads = kernel_.maximal_threads;
   compiled_.maximal_registers = kernel_.maximal_registers;
   compiled_.required_cluster = kernel_.cluster;
