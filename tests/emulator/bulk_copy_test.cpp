@@ -109,6 +109,26 @@ TEST(BulkLoad, OverwritesWhatAnEmptyMbarrierSaysWasRead) {
   EXPECT_NE(std::string(fault->what()).find("it writes asynchronously 64 bytes at shared+0x0"), std::string::npos);
 }
 
+TEST(BulkLoad, WithoutAProxyFenceAfterOrdinaryReadsIsNoted) {
+  const auto notes_of = [](const std::string& fence) {
+    MachineOptions options;
+    options.pedantic = true;
+    Stage stage(options);
+    stage.run({.body = prepared() + "@%w1 ld.shared.u32 %r0, [data];\n" + fence + R"(
+      bar.sync 0;
+      @!%t0 bra ISSUED;
+      mbarrier.arrive.expect_tx.shared::cta.b64 _, [full], 64;
+      )" + kLoad + "ISSUED:\n" +
+                       kWait});
+    return stage.machine.take_notes();
+  };
+  EXPECT_TRUE(notes_of("fence.proxy.async;").empty());
+  const std::vector<std::string> notes = notes_of("");
+  ASSERT_EQ(notes.size(), 1u);
+  EXPECT_NE(notes[0].find(kLoad.substr(0, kLoad.size() - 1)), std::string::npos) << notes[0];
+  EXPECT_NE(notes[0].find("overwrites what ordinary loads read, without fence.proxy.async between"), std::string::npos);
+}
+
 TEST(BulkLoad, KeepsToAlignmentsBoundsAndObjects) {
   const auto copy = [](const std::string& operands) {
     return loaded("@%t0 cp.async.bulk.shared::cluster.global.mbarrier::complete_tx::bytes " + operands + ", [full];");

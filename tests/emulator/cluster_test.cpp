@@ -296,6 +296,26 @@ TEST(ClusterMbarrier, CannotBeWaitedForFromAnotherCtaWhenItsCtaHasEnded) {
                 Fault::Kind::kOutOfBounds, Fault::Kind::kMbarrier);
 }
 
+TEST(ClusterMbarrier, AWaitAtTheScopeOfTheCtaForAnotherCtaIsNoted) {
+  const auto notes_of = [](const std::string& order) {
+    Scenario scenario = remote(kSync, kRemoteArrive);
+    const std::string strict = ".acquire.cluster";
+    scenario.body.replace(scenario.body.find(strict), strict.size(), order);
+    MachineOptions options;
+    options.pedantic = true;
+    Stage stage(options);
+    stage.run(scenario);
+    std::vector<std::string> notes = stage.machine.take_notes();
+    EXPECT_TRUE(stage.machine.take_notes().empty()) << "taken once";
+    return notes;
+  };
+  EXPECT_TRUE(notes_of(".acquire.cluster").empty());
+  const std::vector<std::string> notes = notes_of("");
+  ASSERT_EQ(notes.size(), 1u);
+  EXPECT_NE(notes[0].find("mbarrier.try_wait.parity.shared::cta.b64 %p0, [full], 0;"), std::string::npos) << notes[0];
+  EXPECT_NE(notes[0].find("waits at the scope of the CTA"), std::string::npos) << notes[0];
+}
+
 // --- multicast -------------------------------------------------------------------------------------------------------
 
 Scenario multicast(const std::string& mask, const std::string& before_issue = kSync) {
