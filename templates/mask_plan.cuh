@@ -331,7 +331,8 @@ __device__ __forceinline__ void arrange(const Arguments& arguments) {
     if (row_tile < arguments.row_tiles)
       arguments.row_summaries[mask_head * arguments.row_tiles + row_tile] = finished(summary);
     __syncwarp();
-    // Both fences are of the lane that counts: what publishes is its arrival, and what acquires is the count that it sees.
+    // Both fences are of the lane that counts: what publishes is its arrival, and what acquires is the count that it
+    // sees.
     if (lane == 0) {
       __threadfence();
       is_last = static_cast<int>(atomicAdd(arguments.arrivals + mask_head, 1u)) == row_words - 1;

@@ -35,7 +35,7 @@ class Fault : public std::runtime_error {
     kProxy,          ///< an asynchronous access to bytes written by ordinary stores, without fence.proxy.async between
     kRegister,       ///< registers of a wgmma touched without wgmma.fence, or a register budget that does not add up
     kMbarrier,       ///< an mbarrier used before its initialisation, past its counts, or two phases behind
-    kDescriptor,     ///< a matrix descriptor, a tensor map or a matrix in memory whose description breaks a rule
+    kDescriptor,     ///< a matrix descriptor, or a matrix in memory, whose description breaks a rule
     kTrap,           ///< the kernel executed trap
   };
   Fault(Kind kind, const std::string& report) : std::runtime_error(report), kind_(kind) {}

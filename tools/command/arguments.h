@@ -37,7 +37,7 @@ struct RunArguments {
   DeviceChoice device = DeviceChoice::kAuto;
   std::optional<Target> target;  ///< empty: the GPU's own, sm_80 on the emulator
   std::optional<TileShape> tile;
-  std::optional<std::uint64_t> seed;  ///< of the emulator; empty: 0
+  std::optional<std::uint64_t> seed;    ///< of the emulator; empty: 0
   std::optional<std::string> schedule;  ///< of the emulator; empty: random
   bool no_races = false;                ///< the emulator checks no happens-before
   bool verify = false;

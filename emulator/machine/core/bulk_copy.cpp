@@ -57,7 +57,8 @@ void claim_shared_target(Warp& warp, const BulkCopy& copy, Cta& cta, const BulkC
   if (warp.launch->races) {
     check_shared(warp, lane, 1u << lane, cta, offset, run.bytes, kWrites | proxy_of(copy), Keep::kNo);
     const std::uint32_t strict = kWrites | kAsynchronous | kFencesReads;
-    if (warp.launch->pedantic && !is_ordered_shared(warp, 1u << lane, cta, offset, run.bytes, strict)) {
+    if (warp.launch->pedantic && !copy.generic &&
+        !is_ordered_shared(warp, 1u << lane, cta, offset, run.bytes, strict)) {
       warp.launch->note(
           fmt::format("{}\n  overwrites what ordinary loads read, without fence.proxy.async between; an "
                       "mbarrier is enough on today's hardware, PTX asks for the fence",

@@ -36,7 +36,6 @@ class CtaFactory {
     const std::uint32_t warps = (launch_.threads + kLanes - 1) / kLanes;
     cta->place = place;
     cta->registers = AlignedBytes(std::size_t{launch_.kernel->register_bytes} * warps);
-    // A vector check of the last bytes may look at whole words.
     cta->shared = AlignedBytes(launch_.shared_bytes);
     cta->shared_shadow = AlignedBytes(launch_.shared_bytes);
     if (launch_.races) cta->races = RaceShadow(launch_.shared_bytes);

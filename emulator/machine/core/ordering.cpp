@@ -64,7 +64,8 @@ Publication& publication_of(const Warp& warp, Publications& publications, Scope 
   return publications.back();
 }
 
-/// Keeps what a relaxed read at `scope` saw.
+}  // namespace
+
 void note_seen(Warp& warp, std::uint32_t lanes, const Publication& publication, Scope scope) {
   const Scope narrower = std::min(scope, publication.scope);
   for (WarpOrder::Seen& each : warp.order.seen) {
@@ -75,8 +76,6 @@ void note_seen(Warp& warp, std::uint32_t lanes, const Publication& publication, 
   }
   warp.order.seen.push_back({lanes, {publication.order, narrower, publication.first}});
 }
-
-}  // namespace
 
 void release(Warp& warp, std::uint32_t lanes, Order& order) {
   add_known(warp, lanes, order);

@@ -63,6 +63,8 @@ void fence_proxy(Warp& warp, std::uint32_t lanes);
 void fence_initialisations(Warp& warp, std::uint32_t lanes, const Order& initialised);
 /// A relaxed signal of a scope: adds to `order` what the fences of the lanes before it publish.
 void release_fenced(Warp& warp, std::uint32_t lanes, Scope scope, Order& order);
+/// The lanes have seen `publication` by a relaxed read or wait of this scope: their next fence acquires it.
+void note_seen(Warp& warp, std::uint32_t lanes, const Publication& publication, Scope scope);
 /// fence.acq_rel, fence.sc, membar
 void fence_memory(Warp& warp, std::uint32_t lanes, Scope scope);
 

@@ -162,9 +162,13 @@ void RaceShadow::remember_later(Cell& cell, const Accessor& by) {
     ++readers;
   }
   if (most_readers_ != 0 && readers >= most_readers_) {
-    Link oldest = cell.more;
-    while (nodes_[oldest].next != 0) oldest = nodes_[oldest].next;
-    nodes_[oldest].record = mine;
+    // The last of the list makes room at its front.
+    Link* tail = &cell.more;
+    while (nodes_[*tail].next != 0) tail = &nodes_[*tail].next;
+    const Link oldest = *tail;
+    *tail = 0;
+    nodes_[oldest] = {mine, cell.more};
+    cell.more = oldest;
     return;
   }
   const Link link = nodes_.take();

@@ -43,6 +43,12 @@ std::string TensorBox::broken_rule() const {
         "needed",
         first_[0], bytes);
   }
+  constexpr std::uint64_t kMostBytes = 232448;
+  std::uint64_t needed = std::max(span_of(map_.swizzle), row_bytes_);
+  for (const std::uint32_t extent : extents_) needed *= extent;
+  if (needed > kMostBytes) {
+    return fmt::format("the box takes {} bytes of shared memory: no CTA has more than {}", needed, kMostBytes);
+  }
   return {};
 }
 

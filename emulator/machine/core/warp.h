@@ -43,7 +43,7 @@ struct LaneGroup {
     kReady,
     kConverging,  ///< at an instruction that needs lanes which are not here yet
     kBarrier,     ///< arrived at a barrier that is not complete
-    kWaiting,     ///< in try_wait of an mbarrier, or setmaxnreg, or a grid dependency that is not there yet
+    kWaiting,     ///< in try_wait of an mbarrier, setmaxnreg, or barrier.cluster.wait, for what is not there yet
   };
   std::uint32_t pc = 0;
   std::uint32_t mask = 0;

@@ -19,12 +19,16 @@ using ptx::Type;
 enum Flag : std::uint8_t {
   kExpects = 1,      ///< bytes, before it arrives
   kDrops = 2,        ///< the next phases expect fewer
-  kRelaxed = 4,      ///< publishes or acquires nothing
+  kRelaxed = 4,      ///< publishes or acquires by way of fences only
   kParity = 8,       ///< a wait for a parity, not for a state
   kMaySleep = 16,    ///< try_wait
-  kOfCluster = 64,  ///< its scope is the cluster
   kIncrements = 32,  ///< cp.async.mbarrier.arrive without .noinc
+  kOfCluster = 64,   ///< its scope is the cluster
 };
+
+Scope scope_of(const Operation& operation) {
+  return (operation.flags & kOfCluster) != 0 ? Scope::kCluster : Scope::kCta;
+}
 
 std::uint8_t* shadow_of(Cta& cta, std::uint32_t offset) {
   return reinterpret_cast<std::uint8_t*>(cta.shared_shadow.data()) + offset;
@@ -90,9 +94,13 @@ void run_invalidate(Warp& warp, const Operation& operation) {
     if ((warp.mask >> lane & 1) == 0) continue;
     const SharedPlace place = place_of_object(warp, lane, addresses[lane]);
     mbarrier_at(warp, lane, *place.cta, place.offset, false);
+    if (warp.launch->races) {
+      check_shared(warp, lane, 1u << lane, *place.cta, place.offset, Mbarrier::kBytes, kWrites, Keep::kYes);
+    }
     place.cta->mbarriers.remove(place.offset);
     std::memset(shadow_of(*place.cta, place.offset), 0, Mbarrier::kBytes);
   }
+  ++warp.launch->progress;
   warp.launch->turns->visible(warp);
 }
 
@@ -108,6 +116,7 @@ void run_bytes(Warp& warp, const Operation& operation) {
     expect_bytes(warp, lane, mbarrier, operation.mode != 0 ? -bytes : bytes);
     complete_if_done(*warp.launch, mbarrier);
   }
+  ++warp.launch->progress;
   warp.launch->turns->visible(warp);
 }
 
@@ -157,19 +166,23 @@ void run_arrive(Warp& warp, const Operation& operation) {
       expect_bytes(warp, lane, mbarrier, std::int64_t{value_or(warp, operation.r[2], lane, 0)} * arrivals);
     }
     if (drops) drop(warp, lane, mbarrier, count);
-    if ((together & warp.exists) != (1u << lane)) {
+    if (together != (1u << lane)) {
       for (std::uint32_t other = lane + 1; other < kLanes; ++other) {
         if ((together >> other & 1) != 0) mbarrier_at(warp, other, *place.cta, place.offset, false);
       }
     }
     mbarrier.is_remote |= place.cta != warp.cta;
+    if (warp.launch->races && !publishes) {
+      release_fenced(warp, together, scope_of(operation), mbarrier.arriving);
+    }
     arrive(warp, together, mbarrier, arrivals * count, publishes);
     left &= ~together;
   }
+  ++warp.launch->progress;
   warp.launch->turns->visible(warp);
 }
 
-/// All that a relaxed wait learns: that phases have completed, so that it can tell the next parity.
+/// What a relaxed wait learns at once: that phases have completed, so that it can tell the next parity.
 Order phases_of(const Mbarrier& mbarrier) {
   Order order;
   order.known.raise(mbarrier.agent, mbarrier.phase);
@@ -216,11 +229,17 @@ void run_wait(Warp& warp, const Operation& operation) {
     const SharedPlace place = place_of_object(warp, lane, addresses[lane]);
     const Mbarrier& mbarrier = *place.cta->mbarriers.find(place.offset);
     if (mbarrier.is_remote && (operation.flags & kOfCluster) == 0 && warp.launch->pedantic) {
-      warp.launch->note(fmt::format("{}\n  waits at the scope of the CTA for what other CTAs of the cluster did; PTX "
-                                    "promises their writes to .acquire.cluster only",
-                                    warp.launch->program->quote(operation.line)));
+      warp.launch->note(
+          fmt::format("{}\n  waits at the scope of the CTA for what other CTAs of the cluster did; PTX "
+                      "promises their writes to .acquire.cluster only",
+                      warp.launch->program->quote(operation.line)));
     }
-    acquire(warp, together, (operation.flags & kRelaxed) != 0 ? phases_of(mbarrier) : mbarrier.completed);
+    if ((operation.flags & kRelaxed) == 0) {
+      acquire(warp, together, mbarrier.completed);
+    } else {
+      acquire(warp, together, phases_of(mbarrier));
+      note_seen(warp, together, {mbarrier.completed, Scope::kCluster, place.cta->first_agent}, scope_of(operation));
+    }
     left &= ~together;
   }
   warp.set_predicate(operation.r[0], done);

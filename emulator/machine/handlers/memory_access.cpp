@@ -182,7 +182,8 @@ Place locate(Warp& warp, std::uint32_t lane, Space space, std::uint64_t address,
   const Space named = space == Space::kConst ? Space::kGlobal : space;
   if (access == Access::kWrite) {
     if (!none_owned(place.shadow, bytes)) judge_shadow(warp, lane, named, cta, address, bytes, place.shadow, access);
-    std::memset(place.shadow, kWritten, bytes);
+    // A reduction in flight keeps its bytes when an atomic store meets them.
+    for (std::uint32_t i = 0; i < bytes; ++i) place.shadow[i] = (place.shadow[i] & kPendingReduction) | kWritten;
   } else if (!all_readable(place.shadow, bytes)) {
     judge_shadow(warp, lane, named, cta, address, bytes, place.shadow, access);
   }

@@ -153,7 +153,10 @@ void lower_product(Builder& builder, Handler f16_product, Handler bf16_product) 
   product.accumulators = take_accumulators(builder, columns);
   if (product.a_in_registers) {
     std::size_t at = 0;
-    for (const Operand* each : builder.elements(1, 4)) product.a[at++] = builder.source(*each, Type::kB32);
+    for (const Operand* each : builder.elements(1, 4)) {
+      if (each->kind != Operand::Kind::kRegister) builder.malformed("every element of A is a register");
+      product.a[at++] = builder.source(*each, Type::kB32);
+    }
   } else {
     product.a[0] = builder.source(1, Type::kB64);
     product.a_major = take_major(builder, 6);

@@ -90,12 +90,13 @@ class FLASHMASK_API Device {
 FLASHMASK_API std::shared_ptr<Device> open_cuda_device(int ordinal = 0);
 
 struct EmulatorOptions {
-  Target target{};         ///< architecture whose code is generated and whose PTX is executed
-  std::uint64_t seed = 0;  ///< interleaving of warps and landing of asynchronous copies
+  Target target{};                  ///< architecture whose code is generated and whose PTX is executed
+  std::uint64_t seed = 0;           ///< interleaving of warps and landing of asynchronous copies
   std::string schedule = "random";  ///< how warps take turns: docs/emulator.md lists the names
   bool races = true;                ///< checks that conflicting accesses are ordered
   /// Above 0: every launch is run once for each order with at most so many preemptions (and at most `explored_runs` of
-  /// them), from the same memory, and must always leave the same bytes. For launches of a few tiles.
+  /// them), from the same memory, and must always leave the same bytes. For launches of a few tiles; adds nothing to
+  /// the statistics.
   int explored_preemptions = 0;
   std::uint64_t explored_runs = 1000;
 };

@@ -10,14 +10,15 @@ __device__ inline void settle(float (&d)[kCount]) {
 }
 
 __device__ inline void tile_load(void* to, const TensorMap& map, int x, int y, Mbarrier* barrier) {
-  asm volatile("cp.async.bulk.tensor.2d.shared::cluster.global.tile.mbarrier::complete_tx::bytes [%0], [%1, {%2, %3}], "
-               "[%4];" ::"r"(shared_address(to)),
-               "l"(&map), "r"(x), "r"(y), "r"(shared_address(barrier))
-               : "memory");
+  asm volatile(
+      "cp.async.bulk.tensor.2d.shared::cluster.global.tile.mbarrier::complete_tx::bytes [%0], [%1, {%2, %3}], "
+      "[%4];" ::"r"(shared_address(to)),
+      "l"(&map), "r"(x), "r"(y), "r"(shared_address(barrier))
+      : "memory");
 }
 
-/// What a Hopper kernel is made of: one thread copies tiles of A (64 x 256) and B (64 x 256, by columns) into two stages,
-/// a warpgroup multiplies them.
+/// What a Hopper kernel is made of: one thread copies tiles of A (64 x 256) and B (64 x 256, by columns) into two
+/// stages, a warpgroup multiplies them.
 template <int kFault>
 __global__ void copied_and_multiplied(const __grid_constant__ TensorMap a, const __grid_constant__ TensorMap b,
                                       const unsigned*, const unsigned*, float* out) {

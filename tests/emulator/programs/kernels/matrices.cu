@@ -126,8 +126,7 @@ __global__ void tile_product(const unsigned short* a, const unsigned short* b, f
     }
     if constexpr (kFault != 2) __syncthreads();
     unsigned a_registers[4], b_registers[2];
-    load_matrices<4, false>(a_registers,
-                            shared_address(&a_ring[slice % 2][16 * warp + lane % 16][lane / 16 * 8]));
+    load_matrices<4, false>(a_registers, shared_address(&a_ring[slice % 2][16 * warp + lane % 16][lane / 16 * 8]));
     load_matrices<2, kFault != 3>(b_registers, shared_address(&b_ring[slice % 2][lane % 16][0]));
     multiply16<kF16>(sum, a_registers, b_registers, sum);
     if constexpr (kFault != 4) __syncthreads();

@@ -65,7 +65,10 @@ __global__ void waited_by_token(const unsigned* in, unsigned* out) {
     row[threadIdx.x] = value;
     for (unsigned half = 0; half < 2; ++half) {
       older = token;
-      asm volatile("mbarrier.arrive.shared::cta.b64 %0, [%1];" : "=l"(token) : "r"(shared_address(&barrier)) : "memory");
+      asm volatile("mbarrier.arrive.shared::cta.b64 %0, [%1];"
+                   : "=l"(token)
+                   : "r"(shared_address(&barrier))
+                   : "memory");
       // The token of the phase before: that one is over.
       const unsigned long long waited = kFault == 1 && step > 0 ? older : token;
       unsigned done = 0;

@@ -11,30 +11,35 @@ __device__ inline void tensor_load(void* to, const TensorMap& map, const Corner<
   const unsigned address = shared_address(to), signal = shared_address(barrier);
   const int* at = corner.at;
   if constexpr (kRank == 1) {
-    asm volatile("cp.async.bulk.tensor.1d.shared::cluster.global.tile.mbarrier::complete_tx::bytes [%0], [%1, {%2}], "
-                 "[%3];" ::"r"(address),
-                 "l"(&map), "r"(at[0]), "r"(signal)
-                 : "memory");
+    asm volatile(
+        "cp.async.bulk.tensor.1d.shared::cluster.global.tile.mbarrier::complete_tx::bytes [%0], [%1, {%2}], "
+        "[%3];" ::"r"(address),
+        "l"(&map), "r"(at[0]), "r"(signal)
+        : "memory");
   } else if constexpr (kRank == 2) {
-    asm volatile("cp.async.bulk.tensor.2d.shared::cluster.global.tile.mbarrier::complete_tx::bytes [%0], [%1, {%2, "
-                 "%3}], [%4];" ::"r"(address),
-                 "l"(&map), "r"(at[0]), "r"(at[1]), "r"(signal)
-                 : "memory");
+    asm volatile(
+        "cp.async.bulk.tensor.2d.shared::cluster.global.tile.mbarrier::complete_tx::bytes [%0], [%1, {%2, "
+        "%3}], [%4];" ::"r"(address),
+        "l"(&map), "r"(at[0]), "r"(at[1]), "r"(signal)
+        : "memory");
   } else if constexpr (kRank == 3) {
-    asm volatile("cp.async.bulk.tensor.3d.shared::cluster.global.tile.mbarrier::complete_tx::bytes [%0], [%1, {%2, "
-                 "%3, %4}], [%5];" ::"r"(address),
-                 "l"(&map), "r"(at[0]), "r"(at[1]), "r"(at[2]), "r"(signal)
-                 : "memory");
+    asm volatile(
+        "cp.async.bulk.tensor.3d.shared::cluster.global.tile.mbarrier::complete_tx::bytes [%0], [%1, {%2, "
+        "%3, %4}], [%5];" ::"r"(address),
+        "l"(&map), "r"(at[0]), "r"(at[1]), "r"(at[2]), "r"(signal)
+        : "memory");
   } else if constexpr (kRank == 4) {
-    asm volatile("cp.async.bulk.tensor.4d.shared::cluster.global.tile.mbarrier::complete_tx::bytes [%0], [%1, {%2, "
-                 "%3, %4, %5}], [%6];" ::"r"(address),
-                 "l"(&map), "r"(at[0]), "r"(at[1]), "r"(at[2]), "r"(at[3]), "r"(signal)
-                 : "memory");
+    asm volatile(
+        "cp.async.bulk.tensor.4d.shared::cluster.global.tile.mbarrier::complete_tx::bytes [%0], [%1, {%2, "
+        "%3, %4, %5}], [%6];" ::"r"(address),
+        "l"(&map), "r"(at[0]), "r"(at[1]), "r"(at[2]), "r"(at[3]), "r"(signal)
+        : "memory");
   } else {
-    asm volatile("cp.async.bulk.tensor.5d.shared::cluster.global.tile.mbarrier::complete_tx::bytes [%0], [%1, {%2, "
-                 "%3, %4, %5, %6}], [%7];" ::"r"(address),
-                 "l"(&map), "r"(at[0]), "r"(at[1]), "r"(at[2]), "r"(at[3]), "r"(at[4]), "r"(signal)
-                 : "memory");
+    asm volatile(
+        "cp.async.bulk.tensor.5d.shared::cluster.global.tile.mbarrier::complete_tx::bytes [%0], [%1, {%2, "
+        "%3, %4, %5, %6}], [%7];" ::"r"(address),
+        "l"(&map), "r"(at[0]), "r"(at[1]), "r"(at[2]), "r"(at[3]), "r"(at[4]), "r"(signal)
+        : "memory");
   }
 }
 
@@ -59,8 +64,8 @@ __global__ void tensor_in(const __grid_constant__ TensorMap map, const int* corn
   for (unsigned i = threadIdx.x; i < kWords; i += 32) out[i] = box[i];
 }
 
-/// The place of byte `at` under a swizzle whose span is 32, 64 or 128 bytes (or 0): bits of the 128-byte row go into the
-/// number of the 16-byte chunk.
+/// The place of byte `at` under a swizzle whose span is 32, 64 or 128 bytes (or 0): bits of the 128-byte row go into
+/// the number of the 16-byte chunk.
 template <int kSpan>
 __device__ inline unsigned swizzled(unsigned at) {
   constexpr unsigned kBits = kSpan == 128 ? 7 : kSpan == 64 ? 3 : kSpan == 32 ? 1 : 0;
@@ -118,10 +123,10 @@ __global__ void tensor_sums(const __grid_constant__ TensorMap map, const unsigne
   // Row 6 and beyond lie outside: nothing is added there.
   const int row = 3 * blockIdx.x;
   if (threadIdx.x == 0) {
-    asm volatile("cp.reduce.async.bulk.tensor.2d.global.shared::cta.add.tile.bulk_group [%0, {%1, %2}], [%3];" ::"l"(
-                     &map),
-                 "r"(0), "r"(row), "r"(shared_address(box))
-                 : "memory");
+    asm volatile(
+        "cp.reduce.async.bulk.tensor.2d.global.shared::cta.add.tile.bulk_group [%0, {%1, %2}], [%3];" ::"l"(&map),
+        "r"(0), "r"(row), "r"(shared_address(box))
+        : "memory");
     asm volatile("cp.async.bulk.commit_group;" ::: "memory");
     asm volatile("cp.async.bulk.wait_group.read 0;" ::: "memory");
   }

@@ -23,7 +23,7 @@ __global__ void tiles_multiplied(const unsigned short* a, const unsigned short* 
 #pragma unroll
   for (unsigned k = 0; k < 64; k += 16) {
     // Fault 1: the strides change places, or another swizzle.
-    multiply_shared<kType, kN, kMnA, kMnB>(d, A::template descriptor<kFault == 1>(a_tile, k),
+    multiply_shared<kType, kN, kMnA, kMnB>(d, A::template descriptor < kFault == 1 > (a_tile, k),
                                            B::template descriptor<false>(b_tile, k));
   }
   wgmma_commit();
@@ -57,7 +57,8 @@ __global__ void registers_multiplied(const unsigned* a, const unsigned short* b,
   if constexpr (kFault != 2) wgmma_fence();
 #pragma unroll
   for (unsigned slice = 0; slice < 4; ++slice) {
-    multiply_registers<kType, kN, kMnB>(d, fragments[slice], B::template descriptor<kFault == 1>(b_tile, 16 * slice));
+    multiply_registers<kType, kN, kMnB>(d, fragments[slice],
+                                        B::template descriptor < kFault == 1 > (b_tile, 16 * slice));
   }
   wgmma_commit();
   wgmma_wait();

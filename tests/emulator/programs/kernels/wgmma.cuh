@@ -1,19 +1,18 @@
-// wgmma.mma_async for the widths that the programs use. An asm statement names its registers one by one, so the lists are
-// put together from tens.
+// wgmma.mma_async for the widths that the programs use. An asm statement names its registers one by one, so the lists
+// are put together from tens.
 #pragma once
 
 #include "program.cuh"
 
-#define TEN(t) \
-  "%" #t "0, %" #t "1, %" #t "2, %" #t "3, %" #t "4, %" #t "5, %" #t "6, %" #t "7, %" #t "8, %" #t "9"
+#define TEN(t) "%" #t "0, %" #t "1, %" #t "2, %" #t "3, %" #t "4, %" #t "5, %" #t "6, %" #t "7, %" #t "8, %" #t "9"
 #define FIRST_TEN "%0, %1, %2, %3, %4, %5, %6, %7, %8, %9"
 #define REGISTERS_8 "%0, %1, %2, %3"
 #define REGISTERS_24 FIRST_TEN ", %10, %11"
 #define REGISTERS_64 FIRST_TEN ", " TEN(1) ", " TEN(2) ", %30, %31"
 #define REGISTERS_128 FIRST_TEN ", " TEN(1) ", " TEN(2) ", " TEN(3) ", " TEN(4) ", " TEN(5) ", %60, %61, %62, %63"
-#define REGISTERS_256                                                                                             \
-  FIRST_TEN ", " TEN(1) ", " TEN(2) ", " TEN(3) ", " TEN(4) ", " TEN(5) ", " TEN(6) ", " TEN(7) ", " TEN(8) ", " \
-  TEN(9) ", " TEN(10) ", " TEN(11) ", %120, %121, %122, %123, %124, %125, %126, %127"
+#define REGISTERS_256                                                                                                 \
+  FIRST_TEN ", " TEN(1) ", " TEN(2) ", " TEN(3) ", " TEN(4) ", " TEN(5) ", " TEN(6) ", " TEN(7) ", " TEN(8) ", " TEN( \
+      9) ", " TEN(10) ", " TEN(11) ", %120, %121, %122, %123, %124, %125, %126, %127"
 
 #define SUMS_4(i) "+f"(d[i]), "+f"(d[i + 1]), "+f"(d[i + 2]), "+f"(d[i + 3])
 #define SUMS_16(i) SUMS_4(i), SUMS_4(i + 4), SUMS_4(i + 8), SUMS_4(i + 12)
@@ -24,18 +23,18 @@
 #define SUMS_256_WIDE SUMS_128_WIDE, SUMS_16(64), SUMS_16(80), SUMS_16(96), SUMS_16(112)
 
 // a, b, scale, ta and tb are the numbers of the operands behind the sums.
-#define WGMMA_SHARED(n, type, a, b, scale, ta, tb)                                                                  \
-  asm volatile("{\n.reg .pred p;\nsetp.ne.b32 p, %" #scale ", 0;\nwgmma.mma_async.sync.aligned.m64n" #n "k16.f32."  \
-               type "." type " {" REGISTERS_##n "}, %" #a ", %" #b ", p, 1, 1, %" #ta ", %" #tb ";\n}"              \
-               : SUMS_##n##_WIDE                                                                                    \
-               : "l"(a_tile), "l"(b_tile), "r"(1), "n"(kMnA ? 1 : 0), "n"(kMnB ? 1 : 0)                             \
+#define WGMMA_SHARED(n, type, a, b, scale, ta, tb)                                                                \
+  asm volatile("{\n.reg .pred p;\nsetp.ne.b32 p, %" #scale ", 0;\nwgmma.mma_async.sync.aligned.m64n" #n           \
+               "k16.f32." type "." type " {" REGISTERS_##n "}, %" #a ", %" #b ", p, 1, 1, %" #ta ", %" #tb ";\n}" \
+               : SUMS_##n##_WIDE                                                                                  \
+               : "l"(a_tile), "l"(b_tile), "r"(1), "n"(kMnA ? 1 : 0), "n"(kMnB ? 1 : 0)                           \
                : "memory")
-#define WGMMA_REGISTERS(n, type, a0, a1, a2, a3, b, scale, tb)                                                      \
-  asm volatile("{\n.reg .pred p;\nsetp.ne.b32 p, %" #scale ", 0;\nwgmma.mma_async.sync.aligned.m64n" #n "k16.f32."  \
-               type "." type " {" REGISTERS_##n "}, {%" #a0 ", %" #a1 ", %" #a2 ", %" #a3 "}, %" #b                 \
-               ", p, 1, 1, %" #tb ";\n}"                                                                            \
-               : SUMS_##n##_WIDE                                                                                    \
-               : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "l"(b_tile), "r"(1), "n"(kMnB ? 1 : 0)                 \
+#define WGMMA_REGISTERS(n, type, a0, a1, a2, a3, b, scale, tb)                                                 \
+  asm volatile("{\n.reg .pred p;\nsetp.ne.b32 p, %" #scale ", 0;\nwgmma.mma_async.sync.aligned.m64n" #n        \
+               "k16.f32." type "." type " {" REGISTERS_##n "}, {%" #a0 ", %" #a1 ", %" #a2 ", %" #a3 "}, %" #b \
+                                                           ", p, 1, 1, %" #tb ";\n}"                           \
+               : SUMS_##n##_WIDE                                                                               \
+               : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "l"(b_tile), "r"(1), "n"(kMnB ? 1 : 0)            \
                : "memory")
 
 enum Type { kF16, kBf16 };
