@@ -247,6 +247,15 @@ TEST(BulkStore, ReductionsStandBesideEachOtherAndBesideAtomics) {
                Fault::Kind::kPending, {"which an asynchronous reduction in flight will write"});
 }
 
+TEST(BulkStore, AReductionStillOwnsItsBytesAfterAnAtomicStore) {
+  expect_fault({.body = prepared() + R"(
+    @!%t0 ret;
+    cp.reduce.async.bulk.global.shared::cta.bulk_group.add.u32 [%out], [data], 64;
+    st.relaxed.gpu.global.u32 [%out+4], 100;
+    ld.global.u32 %r0, [%out+4];)"},
+               Fault::Kind::kPending, {"which an asynchronous reduction in flight will write"});
+}
+
 // --- cp.async --------------------------------------------------------------------------------------------------------
 
 TEST(AsyncCopies, AreOrdinaryWritesToAnAsynchronousReader) {

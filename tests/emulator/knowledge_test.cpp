@@ -233,6 +233,22 @@ TEST_F(Shadow, WithABoundKeepsThatManyReaders) {
   EXPECT_TRUE(passes(bounded, 0, 4, writer.by(kWrites)));
 }
 
+TEST_F(Shadow, WithABoundTheNewestReadersAreKept) {
+  RaceShadow bounded(16, 4);
+  std::vector<Actor> readers;
+  for (std::uint32_t i = 1; i < kAgents; ++i) readers.emplace_back(i);
+  for (const Actor& each : readers) ASSERT_TRUE(passes(bounded, 0, 4, each.by(0)));
+  // A writer that waited for all but one of the three newest is still told of that one.
+  for (std::size_t missing = readers.size() - 3; missing < readers.size(); ++missing) {
+    Actor late(0);
+    for (std::size_t i = 0; i < readers.size(); ++i) {
+      if (i != missing) late.wait_for(readers[i]);
+    }
+    Conflict conflict;
+    EXPECT_FALSE(bounded.check(0, 4, late.by(kWrites), conflict)) << missing;
+  }
+}
+
 TEST_F(Shadow, AtomicsStandBesideEachOtherButNotBesidePlainAccesses) {
   ASSERT_TRUE(passes(shadow, 0, 4, writer.by(kWrites | kGpuWide)));
   ASSERT_TRUE(passes(shadow, 0, 4, reader.by(kWrites | kGpuWide)));

@@ -81,6 +81,33 @@ TEST(Mbarrier, RelaxedArrivalsAndWaitsOrderNothing) {
   expect_race(scenario(".release.cta", ".relaxed.cta"));
 }
 
+TEST(Mbarrier, RelaxedArrivalsAndWaitsOrderByTheFencesBesideThem) {
+  const auto scenario = [](const std::string& before, const std::string& arrival, const std::string& order,
+                           const std::string& after) {
+    return Scenario{.body = initialised(32) + "@%w0 bra WRITES;\nWAIT: mbarrier.try_wait.parity" + order +
+                            ".shared::cta.b64 %p0, [full], 0;\n@!%p0 bra WAIT;\n" + after +
+                            "ld.shared.u32 %r0, [data];\nret;\nWRITES:\n@%t0 st.shared.u32 [data], 7;\n" + before +
+                            "mbarrier.arrive" + arrival + ".shared::cta.b64 _, [full];"};
+  };
+  const std::string fence = "fence.acq_rel.cta;\n";
+  expect_legal(scenario(fence, ".relaxed.cta", ".acquire.cta", ""));
+  expect_legal(scenario("", ".release.cta", ".relaxed.cta", fence));
+  expect_legal(scenario(fence, ".relaxed.cta", ".relaxed.cta", fence));
+}
+
+TEST(Mbarrier, WhoUsesTheBytesOfOneThatIsGoneComesAfterItsInvalidation) {
+  // Warp 1 always comes later, but only a relaxed flag tells it so, which orders nothing.
+  const auto scenario = [](const std::string& store, const std::string& load) {
+    return Scenario{.body = initialised(1) + "@%w0 bra ENDS;\nSPIN: " + load +
+                            " %r1, [flag];\nsetp.eq.u32 %p0, %r1, 0;\n@%p0 bra SPIN;\nst.shared.u32 [third], 5;\n"
+                            "ret;\nENDS:\n@!%t0 ret;\nmbarrier.inval.shared::cta.b64 [third];\n" +
+                            store + " [flag], 1;"};
+  };
+  expect_race(scenario("st.relaxed.gpu.global.u32", "ld.relaxed.gpu.global.u32"),
+              {"mbarrier.inval", "st.shared.u32 [third], 5;"});
+  expect_legal(scenario("st.release.gpu.global.u32", "ld.acquire.gpu.global.u32"));
+}
+
 TEST(Mbarrier, ARingOfOneSlotNeverRaces) {
   // Warp 0 fills the slot four times, warp 1 empties it; both count phases by parities.
   const Scenario ring{.body = initialised(32, 32) + R"(

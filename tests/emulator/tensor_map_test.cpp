@@ -327,6 +327,16 @@ TEST(TensorBox, SaysWhyADeviceWouldNotCopyIt) {
   EXPECT_EQ(rule({-8, -3}, 128), "");
 }
 
+TEST(TensorBox, LargerThanSharedMemoryIsRefusedHoweverLarge) {
+  TensorMap map = square();
+  map.rank = 5;
+  map.sizes = {64, 256, 256, 256, 256};
+  map.strides = {128, 128, 128, 128};
+  map.box = {64, 256, 256, 256, 256};  // 2^32 rows
+  EXPECT_EQ(TensorBox(map, std::vector<std::int32_t>(5, 0), 0).broken_rule(),
+            "the box takes 549755813888 bytes of shared memory: no CTA has more than 232448");
+}
+
 TEST(TensorBox, IsFilledOutsideWithZeroOrWithTheNanOfTheDevice) {
   TensorMap map = square();
   std::vector<std::uint16_t> halves(8, 1);

@@ -494,6 +494,8 @@ INSTANTIATE_TEST_SUITE_P(
                 "7 operands are given, 8 are needed"},
         Refusal{FLASHMASK_WGMMA "f32.f16.f16 " FLASHMASK_D ", {%a0,%a1,%a2,%a3}, %x, 1, 1, 1, 0, 0;",
                 Fault::Kind::kSyntax, "8 operands are given, 7 are needed"},
+        Refusal{FLASHMASK_WGMMA "f32.f16.f16 " FLASHMASK_D ", {0,0,0,0}, %x, 1, 1, 1, 0;", Fault::Kind::kSyntax,
+                "every element of A is a register"},
         Refusal{FLASHMASK_WGMMA "f32.f16.f16 " FLASHMASK_D ", %a0, %x, 1, 1, 1, 0, 0;", Fault::Kind::kSyntax,
                 "the register %a0 has 32 bits, 64 are read"},
         Refusal{FLASHMASK_WGMMA "f32.f16.f16 " FLASHMASK_D ", %x, %x, 2, 1, 1, 0, 0;", Fault::Kind::kSyntax,
