@@ -28,10 +28,6 @@ std::uint32_t proxy_of(const BulkCopy& copy) {
   return copy.generic ? 0u : std::uint32_t{kAsynchronous};
 }
 
-bool overlaps(std::uint64_t a, std::uint64_t a_bytes, std::uint64_t b, std::uint64_t b_bytes) {
-  return a < b + b_bytes && b < a + a_bytes;
-}
-
 [[noreturn]] void fault_owned(Warp& warp, std::uint32_t lane, const std::string& what, const BulkCopy* owner) {
   const std::string who = owner == nullptr ? "another asynchronous operation" : describe(*warp.launch, *owner);
   warp.fault(Fault::Kind::kPending, lane,
@@ -89,8 +85,7 @@ void claim_shared_source(Warp& warp, const BulkCopy& copy, const BulkCopy::Run& 
   if (warp.launch->races) {
     check_shared(warp, copy.lane, 1u << copy.lane, cta, run.shared, run.bytes, kAsynchronous, Keep::kNo);
   }
-  for (std::uint32_t g = run.shared / RaceShadow::kGranule; g <= (run.shared + run.bytes - 1) / RaceShadow::kGranule;
-       ++g) {
+  for (std::uint32_t g = run.shared / RaceShadow::kGranule; g <= last_granule(run.shared, run.bytes); ++g) {
     ++cta.pending_reads[g];
   }
 }
@@ -179,8 +174,7 @@ void read_run(Launch& launch, BulkCopy& copy, const BulkCopy::Run& run) {
     launch.statistics.global_bytes_read += run.bytes;
   } else {
     from = copy.source->shared.data() + run.shared;
-    for (std::uint32_t g = run.shared / RaceShadow::kGranule; g <= (run.shared + run.bytes - 1) / RaceShadow::kGranule;
-         ++g) {
+    for (std::uint32_t g = run.shared / RaceShadow::kGranule; g <= last_granule(run.shared, run.bytes); ++g) {
       --copy.source->pending_reads[g];
     }
     launch.statistics.shared_bytes_read += run.bytes;

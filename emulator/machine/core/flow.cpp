@@ -179,6 +179,7 @@ void exit_lanes(Warp& warp) {
     // Copies that nobody waited for own their bytes until the last thread is gone.
     for (Warp& each : cta.warps) complete_copies(each, kAllLanes, 0, true);
     finish_bulk_copies(warp);
+    forget_publications(*warp.launch, cta);
     if (warp.launch->races) check_remote_accesses(warp);
   }
   --cta.live_warps;

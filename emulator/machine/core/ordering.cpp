@@ -201,6 +201,15 @@ void strong_access(Warp& warp, std::uint32_t lane, std::uint64_t key, const Stro
   }
 }
 
+std::uint64_t shared_location(const Cta& cta, std::uint64_t offset) {
+  return std::uint64_t{1} << 63 | std::uint64_t{cta.first_agent} << kRankShift | offset;
+}
+
+void forget_publications(Launch& launch, const Cta& cta) {
+  const std::uint64_t first = shared_location(cta, 0);
+  std::erase_if(launch.publications, [&](const auto& each) { return each.first >> kRankShift == first >> kRankShift; });
+}
+
 Accessor accessor_of(const Warp& warp, std::uint32_t lanes, std::uint32_t flags) {
   const WarpOrder& own = warp.order;
   const auto operation = static_cast<std::uint32_t>(warp.operation - warp.launch->kernel->code.data());

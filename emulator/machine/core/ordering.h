@@ -11,6 +11,7 @@ namespace flashmask::emulator {
 
 struct Warp;
 struct Cta;
+struct Launch;
 
 /// How far the ordering of an instruction reaches; of two that synchronise, both must reach the other.
 enum class Scope : std::uint8_t { kCta, kCluster, kGpu };
@@ -78,6 +79,11 @@ struct StrongAccess {
 };
 /// A strong access of one lane to the location `key`, after it has been carried out.
 void strong_access(Warp& warp, std::uint32_t lane, std::uint64_t key, const StrongAccess& access);
+
+/// A location of shared memory among those where strong accesses meet: above all global addresses.
+std::uint64_t shared_location(const Cta& cta, std::uint64_t offset);
+/// The CTA has ended: nobody meets in its shared memory any more.
+void forget_publications(Launch& launch, const Cta& cta);
 
 /// Who `lanes` of the warp are for the shadow of a memory, when they run the current operation.
 Accessor accessor_of(const Warp& warp, std::uint32_t lanes, std::uint32_t flags);

@@ -9,14 +9,6 @@
 namespace flashmask::emulator {
 namespace {
 
-bool overlaps(std::uint64_t a, std::uint64_t a_bytes, std::uint64_t b, std::uint64_t b_bytes) {
-  return a_bytes != 0 && a < b + b_bytes && b < a + a_bytes;
-}
-
-std::uint32_t last_granule(std::uint32_t offset, std::uint64_t bytes) {
-  return static_cast<std::uint32_t>((offset + bytes - 1) / RaceShadow::kGranule);
-}
-
 const Operation& operation_at(const Warp& warp, std::uint32_t index) {
   return warp.launch->kernel->code[index];
 }

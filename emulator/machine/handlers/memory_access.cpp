@@ -81,11 +81,6 @@ Space resolve_generic(std::uint64_t& address) {
   return Space::kGlobal;
 }
 
-/// Shared memory among the locations where strong accesses meet: above all global addresses.
-std::uint64_t shared_key(const Cta& cta, std::uint64_t offset) {
-  return std::uint64_t{1} << 63 | std::uint64_t{cta.first_agent} << kRankShift | offset;
-}
-
 }  // namespace
 
 void lane_addresses(const Warp& warp, const Operation& operation, std::uint64_t* addresses) {
@@ -147,7 +142,7 @@ Place locate(Warp& warp, std::uint32_t lane, Space space, std::uint64_t address,
       place.data = cta->shared.data() + address;
       place.shadow = reinterpret_cast<std::uint8_t*>(cta->shared_shadow.data()) + address;
       place.shared = true;
-      place.key = shared_key(*cta, address);
+      place.key = shared_location(*cta, address);
       if (access != Access::kRead && is_being_read(*cta, static_cast<std::uint32_t>(address), bytes)) {
         fault_being_read(warp, lane, *cta, static_cast<std::uint32_t>(address), bytes,
                          fmt::format("it {} {} bytes at shared+{:#x}", verb(access), bytes, address));
