@@ -87,35 +87,37 @@ void run_init(Warp& warp, const Operation& operation) {
   launch.turns->visible(warp);
 }
 
-void run_invalidate(Warp& warp, const Operation& operation) {
+/// Calls visit(lane, place, mbarrier) for each running lane, with the mbarrier that its address names.
+template <class Visit>
+void each_mbarrier(Warp& warp, const Operation& operation, Visit visit) {
   std::uint64_t addresses[kLanes];
   lane_addresses(warp, operation, addresses);
   for (std::uint32_t lane = 0; lane < kLanes; ++lane) {
     if ((warp.mask >> lane & 1) == 0) continue;
     const SharedPlace place = place_of_object(warp, lane, addresses[lane]);
-    mbarrier_at(warp, lane, *place.cta, place.offset, false);
+    visit(lane, place, mbarrier_at(warp, lane, *place.cta, place.offset, false));
+  }
+}
+
+void run_invalidate(Warp& warp, const Operation& operation) {
+  each_mbarrier(warp, operation, [&](std::uint32_t lane, const SharedPlace& place, const Mbarrier&) {
     if (warp.launch->races) {
       check_shared(warp, lane, 1u << lane, *place.cta, place.offset, Mbarrier::kBytes, kWrites, Keep::kYes);
     }
     place.cta->mbarriers.remove(place.offset);
     std::memset(shadow_of(*place.cta, place.offset), 0, Mbarrier::kBytes);
-  }
+  });
   ++warp.launch->progress;
   warp.launch->turns->visible(warp);
 }
 
 /// r = bytes; mode 1: they have come (complete_tx), else they are to come.
 void run_bytes(Warp& warp, const Operation& operation) {
-  std::uint64_t addresses[kLanes];
-  lane_addresses(warp, operation, addresses);
-  for (std::uint32_t lane = 0; lane < kLanes; ++lane) {
-    if ((warp.mask >> lane & 1) == 0) continue;
-    const SharedPlace place = place_of_object(warp, lane, addresses[lane]);
-    Mbarrier& mbarrier = mbarrier_at(warp, lane, *place.cta, place.offset, false);
+  each_mbarrier(warp, operation, [&](std::uint32_t lane, const SharedPlace&, Mbarrier& mbarrier) {
     const std::int64_t bytes = warp.lanes<std::uint32_t>(operation.r[0])[lane];
     expect_bytes(warp, lane, mbarrier, operation.mode != 0 ? -bytes : bytes);
     complete_if_done(*warp.launch, mbarrier);
-  }
+  });
   ++warp.launch->progress;
   warp.launch->turns->visible(warp);
 }
@@ -258,18 +260,13 @@ void run_pending_count(Warp& warp, const Operation& operation) {
 
 /// The copies of the lanes arrive when they have all completed: now, as far as anybody can tell.
 void run_copy_arrival(Warp& warp, const Operation& operation) {
-  std::uint64_t addresses[kLanes];
-  lane_addresses(warp, operation, addresses);
-  for (std::uint32_t lane = 0; lane < kLanes; ++lane) {
-    if ((warp.mask >> lane & 1) == 0) continue;
-    const SharedPlace place = place_of_object(warp, lane, addresses[lane]);
-    Mbarrier& mbarrier = mbarrier_at(warp, lane, *place.cta, place.offset, false);
+  each_mbarrier(warp, operation, [&](std::uint32_t lane, const SharedPlace&, Mbarrier& mbarrier) {
     complete_copies(warp, 1u << lane, 0, true, &mbarrier);
     // Without .noinc the arrival is one more than were expected.
     if ((operation.flags & kIncrements) != 0) ++mbarrier.pending;
     // It is the copies that arrive: what the thread did besides is not published.
     arrive(warp, 1u << lane, mbarrier, 1, false);
-  }
+  });
   warp.launch->turns->visible(warp);
 }
 
