@@ -13,8 +13,10 @@ namespace {
 template <class Value, std::size_t kCount>
 using Names = std::array<std::pair<Value, std::string_view>, kCount>;
 
-constexpr Names<Pass, 3> kPasses{
-    {{Pass::kForward, "forward"}, {Pass::kMaskPlan, "mask-plan"}, {Pass::kMaskBuild, "mask-build"}}};
+constexpr Names<Pass, 4> kPasses{{{Pass::kForward, "forward"},
+                                  {Pass::kMaskPlan, "mask-plan"},
+                                  {Pass::kMaskBuild, "mask-build"},
+                                  {Pass::kBackward, "backward"}}};
 constexpr Names<DataType, 2> kDataTypes{{{DataType::kFloat16, "fp16"}, {DataType::kBfloat16, "bf16"}}};
 constexpr Names<MaskForm, 7> kMaskForms{{{MaskForm::kNone, "none"},
                                          {MaskForm::kCausal, "causal"},
@@ -124,6 +126,11 @@ std::vector<std::string> broken_rules(const KernelDescriptor& descriptor) {
     check_head_dim(rules, "head_dim_qk", descriptor.head_dim_qk);
     check_head_dim(rules, "head_dim_v", descriptor.head_dim_v);
   }
+  if (descriptor.deterministic && descriptor.pass != Pass::kBackward)
+    rules.push_back(
+        fmt::format("deterministic = true: only the backward has a choice, a {} always repeats its bits; "
+                    "leave it false",
+                    to_string(descriptor.pass)));
   check_known(rules, "mask_form", kMaskForms, descriptor.mask_form);
   check_known(rules, "causal_alignment", kAlignments, descriptor.causal_alignment);
   if (descriptor.causal_alignment == CausalAlignment::kTopLeft && !has_diagonal(descriptor.mask_form))
@@ -160,7 +167,8 @@ std::string to_string(const KernelDescriptor& descriptor) {
   }
   text += fmt::format(" {}", to_string(descriptor.mask_form));
   if (has_diagonal(descriptor.mask_form)) text += fmt::format(" {}", to_string(descriptor.causal_alignment));
-  return text + " " + to_string(descriptor.target);
+  text += " " + to_string(descriptor.target);
+  return descriptor.deterministic ? text + " deterministic" : text;
 }
 
 std::optional<Pass> parse_pass(std::string_view text) {

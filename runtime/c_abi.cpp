@@ -214,7 +214,7 @@ flashmask::Policy policy_of(const fm_policy* given) {
 flashmask::KernelDescriptor descriptor_of(const fm_runtime& runtime, const fm_descriptor* given) {
   const fm_descriptor c_descriptor = taken(given, default_descriptor(), "fm_descriptor");
   flashmask::KernelDescriptor descriptor;
-  descriptor.pass = enumerator<flashmask::Pass>(c_descriptor.pass, FM_PASS_MASK_BUILD, "pass");
+  descriptor.pass = enumerator<flashmask::Pass>(c_descriptor.pass, FM_PASS_BACKWARD, "pass");
   descriptor.dtype = enumerator<flashmask::DataType>(c_descriptor.dtype, FM_BFLOAT16, "dtype");
   descriptor.head_dim_qk = c_descriptor.head_dim_qk;
   descriptor.head_dim_v = c_descriptor.head_dim_v;
@@ -559,7 +559,7 @@ fm_status fm_kernel_launch_forward(const fm_kernel* kernel, const fm_forward_arg
                                    void* stream) {
   return guarded([&] {
     const flashmask::Kernel& used = *needed(kernel, "kernel").kernel;
-    used.launch(launch_of(args, used.descriptor()), stream, workspace);
+    used.launch(launch_of(args, used.descriptor()), stream, {.data = workspace});
   });
 }
 

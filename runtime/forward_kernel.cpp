@@ -97,7 +97,7 @@ ForwardArguments forward_arguments(const KernelDescriptor& descriptor, const Til
   };
 }
 
-void ForwardKernel::launch(const ForwardLaunch& launch, Stream stream, DevicePointer) const {
+void ForwardKernel::launch(const ForwardLaunch& launch, Stream stream, Workspace) const {
   if (const std::vector<std::string> rules = broken_rules(descriptor_, launch, config_); !rules.empty()) [[unlikely]]
     throw Error(
         ErrorCode::kInvalidArgument,

@@ -22,8 +22,10 @@ class ForwardKernel final : public Kernel {
   const KernelResources& resources() const override { return resources_; }
   KernelOrigin origin() const override { return origin_; }
   const std::string& digest() const override { return digest_; }
+  using Kernel::launch;
+  using Kernel::workspace_size;
   std::size_t workspace_size(const ForwardLaunch&) const override { return 0; }
-  void launch(const ForwardLaunch& arguments, Stream stream, DevicePointer workspace) const override;
+  void launch(const ForwardLaunch& arguments, Stream stream, Workspace workspace) const override;
 
  private:
   std::shared_ptr<Device> device_;

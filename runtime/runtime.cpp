@@ -336,6 +336,29 @@ RuntimeCounters Runtime::counters() const {
 
 Kernel::~Kernel() = default;
 
+namespace {
+
+[[noreturn]] void refuse_pass(const Kernel& kernel, std::string_view arguments) {
+  throw Error(ErrorCode::kInvalidArgument,
+              fmt::format("\"{}\" is given the arguments of a {} launch", to_string(kernel.descriptor()), arguments),
+              fmt::format("Request a kernel whose pass is {}, or give this one what its pass takes.", arguments));
+}
+
+}  // namespace
+
+std::size_t Kernel::workspace_size(const ForwardLaunch&) const {
+  refuse_pass(*this, "forward");
+}
+std::size_t Kernel::workspace_size(const BackwardLaunch&) const {
+  refuse_pass(*this, "backward");
+}
+void Kernel::launch(const ForwardLaunch&, Stream, Workspace) const {
+  refuse_pass(*this, "forward");
+}
+void Kernel::launch(const BackwardLaunch&, Stream, Workspace) const {
+  refuse_pass(*this, "backward");
+}
+
 std::string_view to_string(KernelOrigin origin) {
   switch (origin) {
     case KernelOrigin::kMemory:

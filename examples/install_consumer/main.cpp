@@ -71,7 +71,7 @@ int run() {
   flashmask::Runtime runtime(device);
   const auto kernel = runtime.request(descriptor);
   const flashmask::DeviceBuffer workspace(device, kernel->workspace_size(launch));
-  kernel->launch(launch, nullptr, workspace.get());
+  kernel->launch(launch, nullptr, {workspace.get(), workspace.bytes()});
 
   std::vector<std::uint16_t> output(size);
   std::vector<float> lse(std::size_t{kHeads} * kTokens);

@@ -161,11 +161,13 @@ LaunchResult run_forward(Runtime& runtime, const Kernel& kernel, const TestProbl
       launch.plan = plan->prepare(kernel.tile());
     }
   }
-  if (const std::size_t bytes = kernel.workspace_size(launch); bytes > 0) {
-    workspace = std::make_unique<Allocation>(device, std::vector<std::byte>(bytes, static_cast<std::byte>(kPoison)));
+  const std::size_t workspace_bytes = kernel.workspace_size(launch);
+  if (workspace_bytes > 0) {
+    workspace =
+        std::make_unique<Allocation>(device, std::vector<std::byte>(workspace_bytes, static_cast<std::byte>(kPoison)));
   }
   device.take_statistics();
-  kernel.launch(launch, nullptr, workspace ? workspace->get() : 0);
+  kernel.launch(launch, nullptr, {workspace ? workspace->get() : 0, workspace_bytes});
   device.synchronize(nullptr);
 
   LaunchResult result;

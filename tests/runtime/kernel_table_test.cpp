@@ -15,8 +15,6 @@ class NoKernel final : public Kernel {
   const KernelResources& resources() const override { return resources_; }
   KernelOrigin origin() const override { return KernelOrigin::kMemory; }
   const std::string& digest() const override { return digest_; }
-  std::size_t workspace_size(const ForwardLaunch&) const override { return 0; }
-  void launch(const ForwardLaunch&, Stream, DevicePointer) const override {}
 
  private:
   KernelDescriptor descriptor_;

@@ -71,7 +71,7 @@ DeviceBuffer upload(const std::shared_ptr<Device>& device, std::span<const Eleme
   return buffer;
 }
 
-double seconds_of_launch(Device& device, const Kernel& kernel, const ForwardLaunch& launch, DevicePointer workspace) {
+double seconds_of_launch(Device& device, const Kernel& kernel, const ForwardLaunch& launch, Workspace workspace) {
   const auto start = std::chrono::steady_clock::now();
   kernel.launch(launch, nullptr, workspace);
   device.synchronize(nullptr);
@@ -127,9 +127,9 @@ Result launch(Runtime& runtime, const Kernel& kernel, const Problem& problem, Ru
   DeviceBuffer workspace;
   if (const std::size_t bytes = kernel.workspace_size(arguments); bytes > 0) workspace = DeviceBuffer(device, bytes);
   // A GPU's first launch pays for clocks and caches, so the second is timed; an emulation is the same every time.
-  if (report.device.kind == DeviceKind::kCuda) seconds_of_launch(*device, kernel, arguments, workspace.get());
+  if (report.device.kind == DeviceKind::kCuda) seconds_of_launch(*device, kernel, arguments, {workspace.get(), workspace.bytes()});
   static_cast<void>(device->take_statistics());
-  report.launch_seconds = seconds_of_launch(*device, kernel, arguments, workspace.get());
+  report.launch_seconds = seconds_of_launch(*device, kernel, arguments, {workspace.get(), workspace.bytes()});
   if (report.device.kind == DeviceKind::kEmulator) report.statistics = device->take_statistics();
 
   device->copy_to_host(std::as_writable_bytes(std::span(result.output)), output.get(), nullptr);

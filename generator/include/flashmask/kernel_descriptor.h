@@ -9,18 +9,19 @@
 
 namespace flashmask {
 
-/// What a kernel computes. Backward is a pass of its own.
+/// What a kernel computes.
 enum class Pass {
   kForward,
   kMaskPlan,   ///< the tiles of a mask, for the other passes; MaskPlan requests it
   kMaskBuild,  ///< the vectors of a mask, written on the device; device_masks requests it
+  kBackward,   ///< the gradients of Q, K and V, from that of the output and that of LSE
 };
 
 /// Whether the pass computes attention, so that an element type, head dims and tiles have a meaning for it. Those of
 /// the masks have none.
 FLASHMASK_API bool is_attention(Pass pass);
 
-/// Element type of Q, K, V and the output. Accumulation, softmax and LSE are fp32.
+/// Element type of Q, K, V, the output and all their gradients. Accumulation, softmax and LSE are fp32.
 enum class DataType { kFloat16, kBfloat16 };
 
 /// How the mask of a request is held. Column j of a head masks the query rows i that the form names; see the paper,
@@ -56,18 +57,21 @@ struct KernelDescriptor {
   MaskForm mask_form = MaskForm::kNone;
   CausalAlignment causal_alignment = CausalAlignment::kBottomRight;  ///< must be kBottomRight where it has no meaning
   Target target;
+  /// Of a backward: the same launch gives the same bits every time. Otherwise the query gradient is summed up in
+  /// whatever order the key tiles come in. A forward always repeats its bits: must be false there.
+  bool deterministic = false;
 
   friend bool operator==(const KernelDescriptor&, const KernelDescriptor&) = default;
 
   /// The kernels that build plans of masks of this form. They know neither element type nor head dims (0), and tiles
   /// are arguments of their launches.
   static KernelDescriptor mask_plan(MaskForm form, CausalAlignment alignment, Target target) {
-    return {Pass::kMaskPlan, DataType::kBfloat16, 0, 0, form, alignment, target};
+    return {Pass::kMaskPlan, DataType::kBfloat16, 0, 0, form, alignment, target, false};
   }
   /// The kernels that write masks of this form, C1 or F2, from cumulative lengths, document ids or a window. They know
   /// neither element type nor head dims (0).
   static KernelDescriptor mask_build(MaskForm form, Target target) {
-    return {Pass::kMaskBuild, DataType::kBfloat16, 0, 0, form, CausalAlignment::kBottomRight, target};
+    return {Pass::kMaskBuild, DataType::kBfloat16, 0, 0, form, CausalAlignment::kBottomRight, target, false};
   }
 };
 
@@ -90,7 +94,8 @@ FLASHMASK_API std::string_view to_string(DataType dtype);
 FLASHMASK_API std::string_view to_string(MaskForm form);
 FLASHMASK_API std::string_view to_string(CausalAlignment alignment);
 FLASHMASK_API std::string to_string(Target target);
-/// One line, e.g. "forward bf16 d128 c1 bottom-right sm_90a"; "d192/128" where the head dims differ.
+/// One line, e.g. "forward bf16 d128 c1 bottom-right sm_90a"; "d192/128" where the head dims differ; "backward …
+/// deterministic" where that is asked for.
 FLASHMASK_API std::string to_string(const KernelDescriptor& descriptor);
 FLASHMASK_API std::optional<Pass> parse_pass(std::string_view text);
 FLASHMASK_API std::optional<DataType> parse_data_type(std::string_view text);

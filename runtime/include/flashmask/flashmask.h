@@ -42,7 +42,8 @@ typedef enum fm_status {
 typedef enum fm_pass {
   FM_PASS_FORWARD = 0,
   FM_PASS_MASK_PLAN = 1, /* for fm_runtime_compile() alone: head dims 0, dtype bf16; see fm_plan_build() */
-  FM_PASS_MASK_BUILD = 2 /* the same, see fm_mask_documents() */
+  FM_PASS_MASK_BUILD = 2, /* the same, see fm_mask_documents() */
+  FM_PASS_BACKWARD = 3
 } fm_pass;
 typedef enum fm_dtype { FM_FLOAT16 = 0, FM_BFLOAT16 = 1 } fm_dtype;
 typedef enum fm_mask_form {

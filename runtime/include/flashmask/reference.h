@@ -52,6 +52,45 @@ struct Comparison {
 FLASHMASK_API Comparison compare(const ForwardProblem& problem, std::span<const std::uint16_t> output,
                                  std::span<const float> lse, int threads = 0);
 
+/// A backward problem on the host: the forward's, and the gradients that come in, packed.
+struct BackwardProblem {
+  ForwardProblem forward{};
+  std::span<const std::uint16_t> output_gradient;  ///< dO [batch, seqlen_q, num_heads_q, head_dim_v]
+  std::span<const float> lse_gradient;             ///< dLSE [batch, num_heads_q, seqlen_q]; may be empty: 0
+};
+
+/// Gradients of Q, K and V, packed like them. dQ is 0 in rows that see no key, dK and dV of keys that no row sees.
+template <class Real>
+struct Gradients {
+  std::vector<Real> query;  ///< dQ [batch, seqlen_q, num_heads_q, head_dim_qk]
+  std::vector<Real> key;    ///< dK [batch, seqlen_k, num_heads_kv, head_dim_qk]
+  std::vector<Real> value;  ///< dV [batch, seqlen_k, num_heads_kv, head_dim_v]
+};
+/// The analytic gradients in fp64 on `threads` threads (0: all cores); the same whatever their number.
+FLASHMASK_API Gradients<double> gradients(const BackwardProblem& problem, int threads = 0);
+/// The gradients as a careful user would write them in fp32: softmax in fp32, O, P, dS and the results rounded to the
+/// dtype. Its error against fp64 is the yardstick for a kernel.
+FLASHMASK_API Gradients<float> naive_gradients(const BackwardProblem& problem, int threads = 0);
+
+/// How far one gradient of a kernel is from the reference, and how far it may be.
+struct GradientError {
+  double max_error = 0;    ///< max |gradient - ref|
+  double naive_error = 0;  ///< max |naive - ref|
+  double bound = 0;        ///< 2 * naive + one ulp of max |ref| in the dtype
+  std::size_t nan_count = 0;
+  std::size_t zero_rows = 0;  ///< rows that see no key (dQ), or keys that no row of their query heads sees (dK, dV)
+  std::size_t zero_rows_wrong = 0;  ///< … that are not exactly 0
+  bool passed = false;
+};
+struct GradientComparison {
+  GradientError query, key, value;
+  bool passed = false;  ///< all three
+};
+/// Each gradient as bit patterns of the dtype.
+FLASHMASK_API GradientComparison compare(const BackwardProblem& problem, std::span<const std::uint16_t> query_gradient,
+                                         std::span<const std::uint16_t> key_gradient,
+                                         std::span<const std::uint16_t> value_gradient, int threads = 0);
+
 FLASHMASK_API float to_float(std::uint16_t bits, DataType dtype);
 /// Rounds to nearest even.
 FLASHMASK_API std::uint16_t from_float(float value, DataType dtype);

@@ -57,10 +57,38 @@ struct ForwardLaunch {
   PlanView plan{};
 };
 
+/// Arguments of one backward launch. With scores S = scale * Q K^T and P = exp(S - LSE), 0 where masked:
+/// dV = P^T dO, dS = P o (dO V^T - D), dQ = scale * dS K, dK = scale * dS^T Q, D = rowsum(dO o O) - dLSE. Rows that see
+/// no key get dQ = 0 and add nothing to dK and dV; keys that no row sees get dK = dV = 0. All of dQ, dK and dV is
+/// written.
+struct BackwardLaunch {
+  /// What the forward took and gave: its lengths, heads, mask, scale, inputs, output and LSE, which must be there. The
+  /// plan, if any, is the one for the backward kernel's tiles.
+  ForwardLaunch forward{};
+  TensorView output_gradient{};    ///< dO [batch, seqlen_q, num_heads_q, head_dim_v]
+  DevicePointer lse_gradient = 0;  ///< dLSE, float32 [batch, num_heads_q, seqlen_q]; 0: none. Ignored in rows that see
+                                   ///< no key, where it may be anything
+  // Written; each must overlap neither another tensor of the launch nor LSE, dLSE, the vectors or the workspace.
+  TensorView query_gradient{};  ///< [batch, seqlen_q, num_heads_q, head_dim_qk]
+  TensorView key_gradient{};    ///< [batch, seqlen_k, num_heads_kv, head_dim_qk]
+  TensorView value_gradient{};  ///< [batch, seqlen_k, num_heads_kv, head_dim_v]
+};
+
+/// Device memory of the caller that a launch needs beside its arguments: 16-byte aligned, in use from the launch until
+/// its kernels are done, with nothing in it before or after.
+struct Workspace {
+  DevicePointer data = 0;
+  std::size_t bytes = 0;
+};
+
 /// Every rule that the launch breaks for this descriptor. Empty if legal.
 FLASHMASK_API std::vector<std::string> broken_rules(const KernelDescriptor& descriptor, const ForwardLaunch& launch);
 /// The same, and whether the plan has the tiles of this configuration.
 FLASHMASK_API std::vector<std::string> broken_rules(const KernelDescriptor& descriptor, const ForwardLaunch& launch,
+                                                    const TileConfig& config);
+/// The same of a backward launch; of its workspace, Kernel::launch() judges.
+FLASHMASK_API std::vector<std::string> broken_rules(const KernelDescriptor& descriptor, const BackwardLaunch& launch);
+FLASHMASK_API std::vector<std::string> broken_rules(const KernelDescriptor& descriptor, const BackwardLaunch& launch,
                                                     const TileConfig& config);
 
 /// What is known of the problems to come; it only helps to choose a TileConfig.
@@ -98,11 +126,15 @@ class FLASHMASK_API Kernel {
   virtual KernelOrigin origin() const = 0;
   /// Name of the cache entry: the hex digest.
   virtual const std::string& digest() const = 0;
-  /// Bytes of device memory that a launch needs beside its arguments; pass it to launch().
-  virtual std::size_t workspace_size(const ForwardLaunch& arguments) const = 0;
-  /// Enqueues the kernel. Allocates nothing, compiles nothing, takes no lock; capturable in a CUDA graph.
-  /// `workspace` may be 0 where workspace_size() is 0. Throws Error{kInvalidArgument}, listing every broken rule.
-  virtual void launch(const ForwardLaunch& arguments, Stream stream = nullptr, DevicePointer workspace = 0) const = 0;
+  /// Bytes of device memory that a launch needs beside its arguments; it may be larger. What follows from the shapes
+  /// alone: arguments may have no addresses yet. Throws what launch() throws of the shapes.
+  virtual std::size_t workspace_size(const ForwardLaunch& arguments) const;
+  virtual std::size_t workspace_size(const BackwardLaunch& arguments) const;
+  /// Enqueues the kernel (a backward: its kernels, one behind the other). Allocates nothing, compiles nothing, takes no
+  /// lock; capturable in a CUDA graph. The workspace needs not be cleared. Throws Error{kInvalidArgument}, listing
+  /// every broken rule; arguments of another pass than the kernel's are one.
+  virtual void launch(const ForwardLaunch& arguments, Stream stream = nullptr, Workspace workspace = {}) const;
+  virtual void launch(const BackwardLaunch& arguments, Stream stream = nullptr, Workspace workspace = {}) const;
 };
 
 /// A kernel as files: what `inspect` and `compile` show. No device is needed.
