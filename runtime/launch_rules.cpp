@@ -1,12 +1,12 @@
+#include "runtime/launch_rules.h"
+
 #include <fmt/format.h>
 
 #include <cmath>
 #include <cstdint>
 #include <initializer_list>
 
-#include "flashmask/runtime.h"
 #include "runtime/plan/layout.h"
-#include "runtime/rule_collector.h"
 
 namespace flashmask {
 namespace {
@@ -17,10 +17,36 @@ constexpr int kMaxSeqlen = 1 << 29;
 constexpr int kMaxHeads = 65535;
 constexpr std::int64_t kMaxGridX = 0x7fffffff;
 constexpr std::int64_t kElementBytes = 2;
-constexpr std::int64_t kRowAlignment = 16;
-constexpr std::uint64_t kFloatAlignment = 4;
 
-/// One tensor: its address, and every stride that is ever multiplied by something other than 0.
+/// A plan must be of this very mask, and all there.
+void check_plan(RuleCollector& rules, const KernelDescriptor& descriptor, const ForwardLaunch& launch) {
+  const PlanView& plan = launch.plan;
+  if (plan.data == 0) return;
+  rules.require(plan.mask.form == descriptor.mask_form && plan.mask.causal_alignment == descriptor.causal_alignment,
+                "the plan is of form {} {}, the kernel of {} {}", to_string(plan.mask.form),
+                to_string(plan.mask.causal_alignment), to_string(descriptor.mask_form),
+                to_string(descriptor.causal_alignment));
+  const auto check = [&](const char* name, int of_plan, int of_launch) {
+    rules.require(of_plan == of_launch, "the plan has {} = {}, the launch {}: prepare a plan of this mask", name,
+                  of_plan, of_launch);
+  };
+  check("batch", plan.mask.batch, launch.batch);
+  check("num_heads_mask", plan.mask.num_heads, launch.num_heads_mask);
+  check("seqlen_q", plan.mask.seqlen_q, launch.seqlen_q);
+  check("seqlen_k", plan.mask.seqlen_k, launch.seqlen_k);
+  // Without formatting a text that nobody needs: a launch allocates nothing.
+  const bool is_tile = plan.tile.tile_q >= 16 && plan.tile.tile_k >= 16;
+  rules.require(is_tile, "the plan has tiles of {} x {}: take a view that MaskPlan returned", plan.tile.tile_q,
+                plan.tile.tile_k);
+  if (!is_tile || plan.mask.seqlen_q < 1 || plan.mask.seqlen_k < 1) return;
+  const std::size_t needed = plan_layout(plan.mask, plan.tile).bytes;
+  rules.require(plan.bytes >= needed, "the plan has {} bytes, {} are needed", plan.bytes, needed);
+  rules.require(plan.data % kRowAlignment == 0, "the plan is at 0x{:x}: a multiple of {} bytes is needed", plan.data,
+                kRowAlignment);
+}
+
+}  // namespace
+
 void check_tensor(RuleCollector& rules, const char* name, const TensorView& tensor, int batch, int seqlen, int heads,
                   int head_dim, bool written) {
   rules.require(tensor.data != 0, "{} is null: device memory is needed", name);
@@ -55,35 +81,6 @@ void check_tensor(RuleCollector& rules, const char* name, const TensorView& tens
                     axis.name, axis.stride, head_dim);
   }
 }
-
-/// A plan must be of this very mask, and all there.
-void check_plan(RuleCollector& rules, const KernelDescriptor& descriptor, const ForwardLaunch& launch) {
-  const PlanView& plan = launch.plan;
-  if (plan.data == 0) return;
-  rules.require(plan.mask.form == descriptor.mask_form && plan.mask.causal_alignment == descriptor.causal_alignment,
-                "the plan is of form {} {}, the kernel of {} {}", to_string(plan.mask.form),
-                to_string(plan.mask.causal_alignment), to_string(descriptor.mask_form),
-                to_string(descriptor.causal_alignment));
-  const auto check = [&](const char* name, int of_plan, int of_launch) {
-    rules.require(of_plan == of_launch, "the plan has {} = {}, the launch {}: prepare a plan of this mask", name,
-                  of_plan, of_launch);
-  };
-  check("batch", plan.mask.batch, launch.batch);
-  check("num_heads_mask", plan.mask.num_heads, launch.num_heads_mask);
-  check("seqlen_q", plan.mask.seqlen_q, launch.seqlen_q);
-  check("seqlen_k", plan.mask.seqlen_k, launch.seqlen_k);
-  // Without formatting a text that nobody needs: a launch allocates nothing.
-  const bool is_tile = plan.tile.tile_q >= 16 && plan.tile.tile_k >= 16;
-  rules.require(is_tile, "the plan has tiles of {} x {}: take a view that MaskPlan returned", plan.tile.tile_q,
-                plan.tile.tile_k);
-  if (!is_tile || plan.mask.seqlen_q < 1 || plan.mask.seqlen_k < 1) return;
-  const std::size_t needed = plan_layout(plan.mask, plan.tile).bytes;
-  rules.require(plan.bytes >= needed, "the plan has {} bytes, {} are needed", plan.bytes, needed);
-  rules.require(plan.data % kRowAlignment == 0, "the plan is at 0x{:x}: a multiple of {} bytes is needed", plan.data,
-                kRowAlignment);
-}
-
-}  // namespace
 
 std::vector<std::string> broken_rules(const KernelDescriptor& descriptor, const ForwardLaunch& launch) {
   RuleCollector rules;
@@ -149,9 +146,7 @@ std::vector<std::string> broken_rules(const KernelDescriptor& descriptor, const 
   return rules.take();
 }
 
-std::vector<std::string> broken_rules(const KernelDescriptor& descriptor, const ForwardLaunch& launch,
-                                      const TileConfig& config) {
-  std::vector<std::string> rules = broken_rules(descriptor, launch);
+void add_broken_config_rules(std::vector<std::string>& rules, const ForwardLaunch& launch, const TileConfig& config) {
   const TileShape tile{config.tile_q, config.tile_k};
   const std::int64_t row_tiles = (std::int64_t{launch.seqlen_q} + tile.tile_q - 1) / tile.tile_q;
   const std::int64_t heads = std::int64_t{launch.batch} * launch.num_heads_q;
@@ -163,6 +158,12 @@ std::vector<std::string> broken_rules(const KernelDescriptor& descriptor, const 
   if (launch.plan.data != 0 && !(launch.plan.tile == tile))
     rules.push_back(fmt::format("the plan has tiles of {} x {}, the kernel of {} x {}: prepare it for Kernel::tile()",
                                 launch.plan.tile.tile_q, launch.plan.tile.tile_k, tile.tile_q, tile.tile_k));
+}
+
+std::vector<std::string> broken_rules(const KernelDescriptor& descriptor, const ForwardLaunch& launch,
+                                      const TileConfig& config) {
+  std::vector<std::string> rules = broken_rules(descriptor, launch);
+  add_broken_config_rules(rules, launch, config);
   return rules;
 }
 
