@@ -6,6 +6,7 @@ The structs below mirror the header field by field; the library checks their siz
 import ctypes
 from ctypes import POINTER, byref, c_char, c_char_p, c_double, c_float, c_int, c_int64, c_size_t, c_uint64, c_void_p
 
+PASSES = {"forward": 0, "backward": 3}
 DTYPES = {"fp16": 0, "bf16": 1}
 MASK_FORMS = {"none": 0, "causal": 1, "window": 2, "c1": 3, "c2": 4, "f2": 5, "f4": 6}
 ALIGNMENTS = {"bottom-right": 0, "top-left": 1}
@@ -41,7 +42,8 @@ class Counters(Sized):
 
 class Descriptor(Sized):
     _fields_ = [("struct_size", c_size_t), ("pass_", c_int), ("dtype", c_int), ("head_dim_qk", c_int),
-                ("head_dim_v", c_int), ("mask_form", c_int), ("causal_alignment", c_int), ("target", c_char_p)]
+                ("head_dim_v", c_int), ("mask_form", c_int), ("causal_alignment", c_int), ("target", c_char_p),
+                ("deterministic", c_int)]
 
 
 class TileConfig(Sized):
@@ -71,6 +73,13 @@ class ForwardArgs(Sized):
                 ("startend_row_indices", c_uint64), ("softmax_scale", c_float), ("window_left", c_int),
                 ("window_right", c_int), ("plan", c_uint64), ("plan_bytes", c_size_t), ("plan_tile_q", c_int),
                 ("plan_tile_k", c_int)]
+
+
+class BackwardArgs(Sized):
+    """`forward` is a pointer: ctypes.pointer(ForwardArgs), which this object keeps alive."""
+    _fields_ = [("struct_size", c_size_t), ("forward", POINTER(ForwardArgs)), ("output_gradient", Tensor),
+                ("lse_gradient", c_uint64), ("query_gradient", Tensor), ("key_gradient", Tensor),
+                ("value_gradient", Tensor)]
 
 
 class MaskShape(Sized):
@@ -116,6 +125,8 @@ class Library:
             "fm_kernel_get_info": [c_void_p, POINTER(KernelInfo)],
             "fm_kernel_workspace_size": [c_void_p, POINTER(ForwardArgs), POINTER(c_size_t)],
             "fm_kernel_launch_forward": [c_void_p, POINTER(ForwardArgs), c_uint64, c_void_p],
+            "fm_kernel_backward_workspace_size": [c_void_p, POINTER(BackwardArgs), POINTER(c_size_t)],
+            "fm_kernel_launch_backward": [c_void_p, POINTER(BackwardArgs), c_uint64, c_size_t, c_void_p],
             "fm_policy_from_environment": [POINTER(Policy)],
             "fm_plan_size": [POINTER(MaskShape), c_int, c_int, POINTER(c_size_t)],
             "fm_plan_build": [c_void_p, POINTER(MaskShape), c_int, c_int, c_uint64, c_uint64, c_size_t, c_void_p],
@@ -132,7 +143,8 @@ class Library:
             getattr(self._c, name).argtypes = arguments
             getattr(self._c, name).restype = c_int
         for name, struct in (("fm_init_policy", Policy), ("fm_init_descriptor", Descriptor),
-                             ("fm_init_forward_args", ForwardArgs), ("fm_init_mask_shape", MaskShape)):
+                             ("fm_init_forward_args", ForwardArgs), ("fm_init_backward_args", BackwardArgs),
+                             ("fm_init_mask_shape", MaskShape)):
             getattr(self._c, name).argtypes = [POINTER(struct)]
             getattr(self._c, name).restype = None
 
@@ -246,6 +258,15 @@ class Kernel(Handle):
     def launch(self, args, workspace=0, stream=None):
         self.library.call("fm_kernel_launch_forward", self.handle, byref(args), workspace, stream)
 
+    def backward_workspace_size(self, args):
+        """Bytes of device memory, 16-byte aligned, that launch_backward() needs."""
+        size = c_size_t()
+        self.library.call("fm_kernel_backward_workspace_size", self.handle, byref(args), byref(size))
+        return size.value
+
+    def launch_backward(self, args, workspace, workspace_bytes, stream=None):
+        self.library.call("fm_kernel_launch_backward", self.handle, byref(args), workspace, workspace_bytes, stream)
+
 
 class Runtime(Handle):
     def __init__(self, library, device, cache_directory=None):
@@ -258,9 +279,12 @@ class Runtime(Handle):
         library.call("fm_runtime_create", device.handle, byref(policy), byref(handle))
         super().__init__(library, "fm_runtime_release", handle)
 
-    def request(self, dtype, head_dim, mask_form="none", alignment="bottom-right", config=None, head_dim_v=None):
+    def request(self, dtype, head_dim, mask_form="none", alignment="bottom-right", config=None, head_dim_v=None,
+                pass_="forward", deterministic=False):
         """A kernel; `config` is (tile_q, tile_k, warps, stages, query_in_registers) or None for the default."""
         descriptor = self.library.initialised(Descriptor, "fm_init_descriptor")
+        descriptor.pass_ = PASSES[pass_]
+        descriptor.deterministic = deterministic
         descriptor.dtype = DTYPES[dtype]
         descriptor.head_dim_qk = head_dim
         descriptor.head_dim_v = head_dim_v or head_dim
@@ -277,6 +301,12 @@ class Runtime(Handle):
 
     def forward_args(self):
         return self.library.initialised(ForwardArgs, "fm_init_forward_args")
+
+    def backward_args(self, forward):
+        """Of a ForwardArgs, which may still change until the launch."""
+        args = self.library.initialised(BackwardArgs, "fm_init_backward_args")
+        args.forward = ctypes.pointer(forward)
+        return args
 
     def build_plan(self, shape, tiles, startend_row_indices, buffer, size, stream=None):
         """Enqueues; `startend_row_indices` and `buffer` are addresses on the device."""

@@ -178,7 +178,8 @@ fm_descriptor default_descriptor() {
           .head_dim_v = 128,
           .mask_form = FM_MASK_NONE,
           .causal_alignment = FM_BOTTOM_RIGHT,
-          .target = nullptr};
+          .target = nullptr,
+          .deterministic = 0};
 }
 
 fm_forward_args default_forward_args() {
@@ -187,6 +188,12 @@ fm_forward_args default_forward_args() {
   args.num_heads_mask = 1;
   args.window_left = -1;
   args.window_right = -1;
+  return args;
+}
+
+fm_backward_args default_backward_args() {
+  fm_backward_args args{};
+  args.struct_size = sizeof args;
   return args;
 }
 
@@ -221,6 +228,7 @@ flashmask::KernelDescriptor descriptor_of(const fm_runtime& runtime, const fm_de
   descriptor.mask_form = enumerator<flashmask::MaskForm>(c_descriptor.mask_form, FM_MASK_F4, "mask_form");
   descriptor.causal_alignment =
       enumerator<flashmask::CausalAlignment>(c_descriptor.causal_alignment, FM_TOP_LEFT, "causal_alignment");
+  descriptor.deterministic = c_descriptor.deterministic != 0;
   if (c_descriptor.target)
     descriptor.target = target_of(c_descriptor.target);
   else if (const auto& device = runtime.runtime->device())
@@ -276,6 +284,16 @@ flashmask::ForwardLaunch launch_of(const fm_forward_args* given, const flashmask
           .window_left = args.window_left,
           .window_right = args.window_right,
           .plan = plan_of(args, descriptor)};
+}
+
+flashmask::BackwardLaunch launch_of(const fm_backward_args* given, const flashmask::KernelDescriptor& descriptor) {
+  const fm_backward_args args = taken(given, default_backward_args(), "fm_backward_args");
+  return {.forward = launch_of(&needed(args.forward, "fm_backward_args.forward"), descriptor),
+          .output_gradient = view_of(args.output_gradient),
+          .lse_gradient = args.lse_gradient,
+          .query_gradient = view_of(args.query_gradient),
+          .key_gradient = view_of(args.key_gradient),
+          .value_gradient = view_of(args.value_gradient)};
 }
 
 fm_mask_shape default_mask_shape() {
@@ -339,7 +357,8 @@ void check_host_range(Pointer pointer, std::size_t bytes, const char* name) {
 
 }  // namespace
 
-static_assert(FM_MASK_F4 == static_cast<int>(flashmask::MaskForm::kF4) &&
+static_assert(FM_PASS_BACKWARD == static_cast<int>(flashmask::Pass::kBackward) &&
+              FM_MASK_F4 == static_cast<int>(flashmask::MaskForm::kF4) &&
               FM_BFLOAT16 == static_cast<int>(flashmask::DataType::kBfloat16) &&
               FM_TOP_LEFT == static_cast<int>(flashmask::CausalAlignment::kTopLeft) &&
               FM_COMPILED == static_cast<int>(flashmask::KernelOrigin::kCompiled) &&
@@ -507,6 +526,10 @@ void fm_init_forward_args(fm_forward_args* args) {
   if (args) *args = default_forward_args();
 }
 
+void fm_init_backward_args(fm_backward_args* args) {
+  if (args) *args = default_backward_args();
+}
+
 fm_status fm_runtime_request(fm_runtime* runtime, const fm_descriptor* descriptor, const fm_tile_config* config,
                              fm_kernel** kernel) {
   return guarded([&] {
@@ -560,6 +583,22 @@ fm_status fm_kernel_launch_forward(const fm_kernel* kernel, const fm_forward_arg
   return guarded([&] {
     const flashmask::Kernel& used = *needed(kernel, "kernel").kernel;
     used.launch(launch_of(args, used.descriptor()), stream, {.data = workspace});
+  });
+}
+
+fm_status fm_kernel_backward_workspace_size(const fm_kernel* kernel, const fm_backward_args* args, size_t* bytes) {
+  return guarded([&] {
+    size_t& into = needed(bytes, "bytes");
+    const flashmask::Kernel& used = *needed(kernel, "kernel").kernel;
+    into = used.workspace_size(launch_of(args, used.descriptor()));
+  });
+}
+
+fm_status fm_kernel_launch_backward(const fm_kernel* kernel, const fm_backward_args* args, uint64_t workspace,
+                                    size_t workspace_bytes, void* stream) {
+  return guarded([&] {
+    const flashmask::Kernel& used = *needed(kernel, "kernel").kernel;
+    used.launch(launch_of(args, used.descriptor()), stream, {.data = workspace, .bytes = workspace_bytes});
   });
 }
 

@@ -170,6 +170,172 @@ int c_forward_on_the_emulator(const char* cache_directory) {
   return 0;
 }
 
+/* A forward's kernel stands for all kernels that a backward is not for. */
+int c_backward_arguments_are_checked(const char* cache_directory) {
+  size_t workspace = 7;
+  fm_policy policy;
+  fm_device* device = NULL;
+  fm_runtime* runtime = NULL;
+  fm_kernel* kernel = NULL;
+  fm_descriptor descriptor;
+  fm_forward_args forward;
+  fm_backward_args args;
+
+  REQUIRE(fm_device_open_emulator("sm_80", 0, &device) == FM_OK);
+  fm_init_policy(&policy);
+  policy.cache_directory = cache_directory;
+  REQUIRE(fm_runtime_create(device, &policy, &runtime) == FM_OK);
+  fm_init_descriptor(&descriptor);
+  descriptor.head_dim_qk = 32;
+  descriptor.head_dim_v = 32;
+  REQUIRE(fm_runtime_request(runtime, &descriptor, NULL, &kernel) == FM_OK);
+
+  fm_init_forward_args(&forward);
+  fm_init_backward_args(&args);
+  REQUIRE(args.struct_size == sizeof args && args.forward == NULL && args.lse_gradient == 0);
+  REQUIRE(fm_kernel_launch_backward(NULL, &args, 0, 0, NULL) == FM_INVALID_ARGUMENT);
+  REQUIRE(strstr(fm_last_error(), "kernel is null") != NULL);
+  REQUIRE(fm_kernel_launch_backward(kernel, NULL, 0, 0, NULL) == FM_INVALID_ARGUMENT);
+  REQUIRE(strstr(fm_last_error(), "fm_backward_args is null") != NULL);
+  REQUIRE(fm_kernel_launch_backward(kernel, &args, 0, 0, NULL) == FM_INVALID_ARGUMENT);
+  REQUIRE(strstr(fm_last_error(), "fm_backward_args.forward is null") != NULL);
+  args.forward = &forward;
+  args.struct_size = 0;
+  REQUIRE(fm_kernel_launch_backward(kernel, &args, 0, 0, NULL) == FM_INVALID_ARGUMENT);
+  REQUIRE(strstr(fm_last_error(), "fm_backward_args.struct_size = 0") != NULL);
+  args.struct_size = sizeof args;
+  forward.struct_size = 0;
+  REQUIRE(fm_kernel_launch_backward(kernel, &args, 0, 0, NULL) == FM_INVALID_ARGUMENT);
+  REQUIRE(strstr(fm_last_error(), "fm_forward_args.struct_size = 0") != NULL);
+  forward.struct_size = sizeof forward;
+  REQUIRE(fm_kernel_launch_backward(kernel, &args, 0, 0, NULL) == FM_INVALID_ARGUMENT);
+  REQUIRE(strstr(fm_last_error(), "is given the arguments of a backward launch") != NULL);
+  REQUIRE(strstr(fm_last_hint(), "pass is backward") != NULL);
+  REQUIRE(fm_kernel_backward_workspace_size(kernel, &args, NULL) == FM_INVALID_ARGUMENT);
+  REQUIRE(strstr(fm_last_error(), "bytes is null") != NULL);
+  REQUIRE(fm_kernel_backward_workspace_size(kernel, &args, &workspace) == FM_INVALID_ARGUMENT);
+  REQUIRE(strstr(fm_last_error(), "is given the arguments of a backward launch") != NULL && workspace == 7);
+
+  fm_kernel_release(kernel);
+  fm_runtime_release(runtime);
+  fm_device_release(device);
+  return 0;
+}
+
+/* One query that is 1 in its first half, two keys that are 1 and 3 in their second: scores 0, P = 1/2. Values 1 and 3,
+ * dO = 1: O = 2, dV = 1/2, dP = 32 and 96, D = 64 and so dS = -16 and 16. A dLSE of 32 makes it 0 and 32. */
+int c_backward_on_the_emulator(const char* cache_directory) {
+  enum { kDim = 32, kHalf = 16 };
+  const uint16_t one = 0x3c00, two = 0x4000, three = 0x4200, half = 0x3800; /* fp16 */
+  const uint16_t four = 0x4400, eight = 0x4800, twenty_four = 0x4e00, minus = 0x8000;
+  const float lse_gradient = 32;
+  uint16_t query[kDim], keys[2 * kDim], values[2 * kDim], ones[kDim], output[kDim];
+  uint16_t query_gradient[kDim], key_gradient[2 * kDim], value_gradient[2 * kDim];
+  uint64_t inputs[5], results[5], workspace = 0;
+  size_t workspace_bytes = 0;
+  int i;
+  fm_policy policy;
+  fm_device* device = NULL;
+  fm_runtime* runtime = NULL;
+  fm_kernel *forward_kernel = NULL, *backward_kernel = NULL;
+  fm_descriptor descriptor;
+  fm_forward_args forward;
+  fm_backward_args args;
+
+  for (i = 0; i < kDim; ++i) {
+    query[i] = i < kHalf ? one : 0;
+    keys[i] = i < kHalf ? 0 : one;
+    keys[kDim + i] = i < kHalf ? 0 : three;
+    values[i] = ones[i] = one;
+    values[kDim + i] = three;
+  }
+  REQUIRE(fm_device_open_emulator("sm_80", 1, &device) == FM_OK);
+  REQUIRE(fm_device_alloc(device, sizeof query, &inputs[0]) == FM_OK);
+  REQUIRE(fm_device_alloc(device, sizeof keys, &inputs[1]) == FM_OK);
+  REQUIRE(fm_device_alloc(device, sizeof values, &inputs[2]) == FM_OK);
+  REQUIRE(fm_device_alloc(device, sizeof ones, &inputs[3]) == FM_OK);
+  REQUIRE(fm_device_alloc(device, sizeof lse_gradient, &inputs[4]) == FM_OK);
+  REQUIRE(fm_device_alloc(device, sizeof output, &results[0]) == FM_OK);
+  REQUIRE(fm_device_alloc(device, sizeof(float), &results[1]) == FM_OK);
+  REQUIRE(fm_device_alloc(device, sizeof query_gradient, &results[2]) == FM_OK);
+  REQUIRE(fm_device_alloc(device, sizeof key_gradient, &results[3]) == FM_OK);
+  REQUIRE(fm_device_alloc(device, sizeof value_gradient, &results[4]) == FM_OK);
+  REQUIRE(fm_device_copy_in(device, inputs[0], query, sizeof query, NULL) == FM_OK);
+  REQUIRE(fm_device_copy_in(device, inputs[1], keys, sizeof keys, NULL) == FM_OK);
+  REQUIRE(fm_device_copy_in(device, inputs[2], values, sizeof values, NULL) == FM_OK);
+  REQUIRE(fm_device_copy_in(device, inputs[3], ones, sizeof ones, NULL) == FM_OK);
+  REQUIRE(fm_device_copy_in(device, inputs[4], &lse_gradient, sizeof lse_gradient, NULL) == FM_OK);
+
+  fm_init_policy(&policy);
+  policy.cache_directory = cache_directory;
+  REQUIRE(fm_runtime_create(device, &policy, &runtime) == FM_OK);
+  fm_init_descriptor(&descriptor);
+  descriptor.dtype = FM_FLOAT16;
+  descriptor.head_dim_qk = kDim;
+  descriptor.head_dim_v = kDim;
+  REQUIRE(fm_runtime_request(runtime, &descriptor, NULL, &forward_kernel) == FM_OK);
+  descriptor.pass = FM_PASS_BACKWARD;
+  descriptor.deterministic = 1;
+  REQUIRE(fm_runtime_request(runtime, &descriptor, NULL, &backward_kernel) == FM_OK);
+
+  fm_init_forward_args(&forward);
+  forward.batch = 1;
+  forward.seqlen_q = 1;
+  forward.seqlen_k = 2;
+  forward.num_heads_q = 1;
+  forward.num_heads_kv = 1;
+  forward.softmax_scale = 0.25f;
+  fm_init_backward_args(&args);
+  args.forward = &forward;
+  REQUIRE(fm_kernel_backward_workspace_size(backward_kernel, &args, &workspace_bytes) == FM_OK); /* no address yet */
+  forward.query = packed(inputs[0], 1, 1, kDim);
+  forward.key = packed(inputs[1], 2, 1, kDim);
+  forward.value = packed(inputs[2], 2, 1, kDim);
+  forward.output = packed(results[0], 1, 1, kDim);
+  forward.lse = results[1];
+  args.output_gradient = packed(inputs[3], 1, 1, kDim);
+  args.query_gradient = packed(results[2], 1, 1, kDim);
+  args.key_gradient = packed(results[3], 2, 1, kDim);
+  args.value_gradient = packed(results[4], 2, 1, kDim);
+  REQUIRE(fm_kernel_launch_forward(forward_kernel, &forward, 0, NULL) == FM_OK);
+  REQUIRE(fm_device_copy_out(device, output, results[0], sizeof output, NULL) == FM_OK);
+  for (i = 0; i < kDim; ++i) REQUIRE(output[i] == two);
+
+  if (workspace_bytes > 0) {
+    REQUIRE(fm_device_alloc(device, workspace_bytes, &workspace) == FM_OK);
+    REQUIRE(fm_kernel_launch_backward(backward_kernel, &args, workspace, workspace_bytes - 1, NULL) ==
+            FM_INVALID_ARGUMENT);
+    REQUIRE(strstr(fm_last_error(), "the workspace has") != NULL);
+  }
+  REQUIRE(fm_kernel_launch_backward(backward_kernel, &args, workspace, workspace_bytes, NULL) == FM_OK);
+  REQUIRE(fm_device_synchronize(device, NULL) == FM_OK);
+  REQUIRE(fm_device_copy_out(device, query_gradient, results[2], sizeof query_gradient, NULL) == FM_OK);
+  REQUIRE(fm_device_copy_out(device, key_gradient, results[3], sizeof key_gradient, NULL) == FM_OK);
+  REQUIRE(fm_device_copy_out(device, value_gradient, results[4], sizeof value_gradient, NULL) == FM_OK);
+  for (i = 0; i < kDim; ++i) {
+    REQUIRE(value_gradient[i] == half && value_gradient[kDim + i] == half);
+    REQUIRE(i < kHalf ? query_gradient[i] << 1 == 0 : query_gradient[i] == eight);
+    REQUIRE(i < kHalf ? key_gradient[i] == (four | minus) : key_gradient[i] << 1 == 0);
+    REQUIRE(i < kHalf ? key_gradient[kDim + i] == four : key_gradient[kDim + i] << 1 == 0);
+  }
+
+  args.lse_gradient = inputs[4];
+  REQUIRE(fm_kernel_launch_backward(backward_kernel, &args, workspace, workspace_bytes, NULL) == FM_OK);
+  REQUIRE(fm_device_copy_out(device, query_gradient, results[2], sizeof query_gradient, NULL) == FM_OK);
+  REQUIRE(fm_device_copy_out(device, key_gradient, results[3], sizeof key_gradient, NULL) == FM_OK);
+  for (i = kHalf; i < kDim; ++i) REQUIRE(query_gradient[i] == twenty_four);
+  for (i = 0; i < kHalf; ++i) REQUIRE(key_gradient[kDim + i] == eight);
+
+  args.query_gradient.data = inputs[0];
+  REQUIRE(fm_kernel_launch_backward(backward_kernel, &args, workspace, workspace_bytes, NULL) == FM_INVALID_ARGUMENT);
+  REQUIRE(strstr(fm_last_error(), "query_gradient overlaps query") != NULL);
+  fm_kernel_release(forward_kernel);
+  fm_kernel_release(backward_kernel);
+  fm_runtime_release(runtime);
+  fm_device_release(device);
+  return 0;
+}
+
 /* Two documents of 2 and 3 tokens, from their lengths and from their ids, and two windows. */
 int c_masks_written_on_the_emulator(const char* cache_directory) {
   enum { kTokens = 5 };

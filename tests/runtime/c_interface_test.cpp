@@ -27,6 +27,16 @@ TEST(CInterface, RunsAForwardOnTheEmulator) {
   EXPECT_EQ(c_forward_on_the_emulator(directory.path().c_str()), 0);
 }
 
+TEST(CInterface, ArgumentsOfABackwardAreChecked) {
+  const TemporaryDirectory directory;
+  EXPECT_EQ(c_backward_arguments_are_checked(directory.path().c_str()), 0);
+}
+
+TEST(CInterface, RunsABackwardOnTheEmulator) {
+  const TemporaryDirectory directory;
+  EXPECT_EQ(c_backward_on_the_emulator(directory.path().c_str()), 0);
+}
+
 TEST(CInterface, WritesMasksAndTheirPlanOnTheEmulator) {
   const TemporaryDirectory directory;
   EXPECT_EQ(c_masks_written_on_the_emulator(directory.path().c_str()), 0);
@@ -36,6 +46,27 @@ TEST(CInterface, TheLastErrorBelongsToItsThread) {
   EXPECT_EQ(fm_device_alloc(nullptr, 1, nullptr), FM_INVALID_ARGUMENT);
   EXPECT_THAT(fm_last_error(), HasSubstr("address is null"));
   std::thread([] { EXPECT_STREQ(fm_last_error(), ""); }).join();
+}
+
+TEST(CInterface, AnOlderCallersDescriptorAsksForNoDeterminism) {
+  const TemporaryDirectory directory;
+  fm_policy policy;
+  fm_init_policy(&policy);
+  policy.cache_directory = directory.path().c_str();
+  policy.no_jit = 1;
+  fm_runtime* runtime = nullptr;
+  ASSERT_EQ(fm_runtime_create(nullptr, &policy, &runtime), FM_OK);
+  fm_descriptor descriptor;
+  fm_init_descriptor(&descriptor);
+  EXPECT_EQ(descriptor.deterministic, 0);
+  descriptor.target = "sm_80";
+  descriptor.deterministic = 1;
+  EXPECT_EQ(fm_runtime_compile(runtime, &descriptor, nullptr, nullptr), FM_INVALID_ARGUMENT);
+  EXPECT_THAT(fm_last_error(), HasSubstr("deterministic = true: only the backward has a choice"));
+  // What lies where the field would be is not looked at.
+  descriptor.struct_size = offsetof(fm_descriptor, deterministic);
+  EXPECT_EQ(fm_runtime_compile(runtime, &descriptor, nullptr, nullptr), FM_NOT_CACHED);
+  fm_runtime_release(runtime);
 }
 
 TEST(CInterface, AnOlderCallersShorterStructIsFilledOnlyAsFarAsItGoes) {

@@ -41,7 +41,7 @@ typedef enum fm_status {
 
 typedef enum fm_pass {
   FM_PASS_FORWARD = 0,
-  FM_PASS_MASK_PLAN = 1, /* for fm_runtime_compile() alone: head dims 0, dtype bf16; see fm_plan_build() */
+  FM_PASS_MASK_PLAN = 1,  /* for fm_runtime_compile() alone: head dims 0, dtype bf16; see fm_plan_build() */
   FM_PASS_MASK_BUILD = 2, /* the same, see fm_mask_documents() */
   FM_PASS_BACKWARD = 3
 } fm_pass;
@@ -158,6 +158,7 @@ typedef struct fm_descriptor {
   int mask_form;        /* an fm_mask_form */
   int causal_alignment; /* an fm_causal_alignment */
   const char* target;   /* "sm_90"; null: the target of the runtime's device */
+  int deterministic;    /* FM_PASS_BACKWARD only; not 0: the same launch gives the same bits every time */
 } fm_descriptor;
 
 /* How a kernel cuts its work. */
@@ -215,6 +216,19 @@ typedef struct fm_forward_args {
   int plan_tile_k;
 } fm_forward_args;
 
+typedef struct fm_backward_args {
+  size_t struct_size;
+  /* What the forward took and gave: its output is read here and its lse needed; the plan, if any, is of the backward
+   * kernel's tiles. Read during the call alone. */
+  const fm_forward_args* forward;
+  fm_tensor output_gradient; /* dO [batch, seqlen_q, num_heads_q, head_dim_v] */
+  uint64_t lse_gradient;     /* dLSE, float32 [batch, num_heads_q, seqlen_q]; 0: none */
+  /* Written, all of them; each must overlap nothing else that the launch uses. */
+  fm_tensor query_gradient; /* [batch, seqlen_q, num_heads_q, head_dim_qk] */
+  fm_tensor key_gradient;   /* [batch, seqlen_k, num_heads_kv, head_dim_qk] */
+  fm_tensor value_gradient; /* [batch, seqlen_k, num_heads_kv, head_dim_v] */
+} fm_backward_args;
+
 FM_API void fm_init_policy(fm_policy* policy);
 /* What fm_runtime_create(…, null, …) uses. The strings belong to the calling thread until its next call of this. */
 FM_API fm_status fm_policy_from_environment(fm_policy* policy);
@@ -222,6 +236,8 @@ FM_API fm_status fm_policy_from_environment(fm_policy* policy);
 FM_API void fm_init_descriptor(fm_descriptor* descriptor);
 /* num_heads_mask 1, windows -1, everything else 0. */
 FM_API void fm_init_forward_args(fm_forward_args* args);
+/* Everything 0, `forward` null. */
+FM_API void fm_init_backward_args(fm_backward_args* args);
 
 /* A kernel for the descriptor; `config` null: the default configuration. A second request for the same is one lookup.
  */
@@ -239,6 +255,13 @@ FM_API fm_status fm_kernel_workspace_size(const fm_kernel* kernel, const fm_forw
  */
 FM_API fm_status fm_kernel_launch_forward(const fm_kernel* kernel, const fm_forward_args* args, uint64_t workspace,
                                           void* stream);
+/* The same of a kernel of FM_PASS_BACKWARD; the arguments may have no addresses yet. */
+FM_API fm_status fm_kernel_backward_workspace_size(const fm_kernel* kernel, const fm_backward_args* args,
+                                                   size_t* bytes);
+/* Enqueues the kernels of a backward. `workspace`: device memory of `workspace_bytes` bytes, at least what the query
+ * above says, at a multiple of 16; it needs not be cleared, and is in use until the kernels are done. */
+FM_API fm_status fm_kernel_launch_backward(const fm_kernel* kernel, const fm_backward_args* args, uint64_t workspace,
+                                           size_t workspace_bytes, void* stream);
 
 /* ---- Mask plans ---------------------------------------------------------------------------------------------------
  * Which tiles of a mask are empty, partial or full: built once on the device, used by every layer whose kernels have
