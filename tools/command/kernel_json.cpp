@@ -56,7 +56,7 @@ nlohmann::ordered_json json_of(const KernelDescriptor& descriptor) {
   return {{"pass", to_string(descriptor.pass)},      {"dtype", to_string(descriptor.dtype)},
           {"head_dim_qk", descriptor.head_dim_qk},   {"head_dim_v", descriptor.head_dim_v},
           {"form", to_string(descriptor.mask_form)}, {"causal_alignment", to_string(descriptor.causal_alignment)},
-          {"target", to_string(descriptor.target)}};
+          {"target", to_string(descriptor.target)},  {"deterministic", descriptor.deterministic}};
 }
 
 }  // namespace flashmask::command
