@@ -8,14 +8,11 @@
 namespace flashmask::generator {
 namespace {
 
-std::string_view row_mask_template(MaskForm form) {
-  if (form == MaskForm::kWindow) return "mask/rows_window.cuh";
-  return has_diagonal(form) ? "mask/rows_causal.cuh" : "mask/rows_all.cuh";
-}
-
 /// The templates of a forward kernel, each after those that it uses.
 std::vector<std::string_view> forward_templates(const KernelDescriptor& descriptor) {
   return {"mask_plan_types.cuh",
+          "row_strides.cuh",
+          "head_rows.cuh",
           "forward_arguments.cuh",
           "primitives/math.cuh",
           "primitives/mma.cuh",
@@ -24,6 +21,7 @@ std::vector<std::string_view> forward_templates(const KernelDescriptor& descript
           "primitives/async_copy.cuh",
           "primitives/thread.cuh",
           "shared_tile.cuh",
+          "accumulator_tile.cuh",
           "online_softmax.cuh",
           "mask/key_range.cuh",
           row_mask_template(descriptor.mask_form),
@@ -32,13 +30,6 @@ std::vector<std::string_view> forward_templates(const KernelDescriptor& descript
           "walk/tile_walk.cuh",
           "work_order.cuh",
           "forward_sm80.cuh"};
-}
-
-std::string entry_name(const KernelDescriptor& descriptor, const TileConfig& config) {
-  std::string name = fmt::format("flashmask_{}_{}_d{}", to_string(descriptor.pass), to_string(descriptor.dtype),
-                                 descriptor.head_dim_qk);
-  if (descriptor.head_dim_v != descriptor.head_dim_qk) name += fmt::format("_{}", descriptor.head_dim_v);
-  return name + fmt::format("_{}_{}x{}", to_string(descriptor.mask_form), config.tile_q, config.tile_k);
 }
 
 /// Whether the accumulators of a thread leave so little that ptxas spills what it could keep from tile to tile.
@@ -86,7 +77,7 @@ std::string entry_text(std::string_view entry, int threads, int ctas_per_sm) {
 KernelText forward_text(const KernelDescriptor& descriptor, const TileConfig& config) {
   const ResourceEstimate resources = estimate_resources(descriptor, config);
   const int threads = config.warps * 32;
-  const std::string entry = entry_name(descriptor, config);
+  const std::string entry = attention_entry_name(descriptor, config);
   return {.entries = {entry},
           .head = config_text(descriptor, config, resources.shared_bytes),
           .templates = forward_templates(descriptor),

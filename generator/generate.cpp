@@ -24,9 +24,12 @@ KernelText text_of(const KernelDescriptor& descriptor, const TileConfig& config)
       return mask_plan_text(descriptor);
     case Pass::kMaskBuild:
       return mask_build_text(descriptor);
-    default:
-      return forward_text(descriptor, config);
+    case Pass::kBackward:
+      return backward_text(descriptor, config);
+    case Pass::kForward:
+      break;
   }
+  return forward_text(descriptor, config);
 }
 
 }  // namespace
@@ -46,13 +49,25 @@ std::string_view column_mask_template(MaskForm form) {
   }
 }
 
+std::string_view row_mask_template(MaskForm form) {
+  if (form == MaskForm::kWindow) return "mask/rows_window.cuh";
+  return has_diagonal(form) ? "mask/rows_causal.cuh" : "mask/rows_all.cuh";
+}
+
+std::string attention_entry_name(const KernelDescriptor& descriptor, const TileConfig& config) {
+  std::string name = fmt::format("flashmask_{}_{}_d{}", to_string(descriptor.pass), to_string(descriptor.dtype),
+                                 descriptor.head_dim_qk);
+  if (descriptor.head_dim_v != descriptor.head_dim_qk) name += fmt::format("_{}", descriptor.head_dim_v);
+  return name + fmt::format("_{}_{}x{}", to_string(descriptor.mask_form), config.tile_q, config.tile_k);
+}
+
 KernelSource generate(const KernelDescriptor& descriptor, const TileConfig& config) {
   if (std::vector<std::string> rules = broken_rules(descriptor, config); !rules.empty())
     throw InvalidRequest(std::move(rules));
 
   const KernelText text = text_of(descriptor, config);
   KernelSource source;
-  source.entry = text.entries.front();
+  source.entry = text.entries.at(text.main_entry);
   source.entries = text.entries;
   source.threads = text.threads;
   source.shared_bytes = text.shared_bytes;

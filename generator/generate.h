@@ -15,10 +15,10 @@ namespace flashmask::generator {
 /// A specialised kernel as text, and what a launch of it needs.
 struct KernelSource {
   std::string text;                  ///< one translation unit without any #include; plain nvcc compiles it
-  std::string entry;                 ///< the name of its (first) extern "C" __global__ function
+  std::string entry;                 ///< the name of its main extern "C" __global__ function
   std::vector<std::string> entries;  ///< all of them, in the order of their launches
-  int threads = 0;                   ///< per CTA
-  int shared_bytes = 0;              ///< dynamic shared memory per CTA
+  int threads = 0;                   ///< per CTA of the main function
+  int shared_bytes = 0;              ///< dynamic shared memory per CTA of the main function
   KernelDescriptor descriptor;
   TileConfig config;
   /// The parts of `text` in order, as the cache key takes them: the SHA-256 (hex) of each embedded template, known

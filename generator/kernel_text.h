@@ -12,6 +12,7 @@ namespace flashmask::generator {
 /// The text of a kernel before it is put together: what is generated, and the templates in between.
 struct KernelText {
   std::vector<std::string> entries;         ///< names of the extern "C" __global__ functions
+  std::size_t main_entry = 0;               ///< the one that `threads`, `shared_bytes` and the resources speak of
   std::string head;                         ///< the config
   std::vector<std::string_view> templates;  ///< each after those that it uses
   std::string tail;                         ///< the entries
@@ -21,6 +22,8 @@ struct KernelText {
 
 /// Of a legal descriptor and configuration.
 KernelText forward_text(const KernelDescriptor& descriptor, const TileConfig& config);
+/// Entries: prepare, main, finish, in the order of their launches.
+KernelText backward_text(const KernelDescriptor& descriptor, const TileConfig& config);
 /// Of a legal descriptor whose pass is kMaskPlan; tiles are arguments of its launches.
 KernelText mask_plan_text(const KernelDescriptor& descriptor);
 /// Of a legal descriptor whose pass is kMaskBuild. Entries: write_window, write_from_sums, summarise, carry,
@@ -29,5 +32,10 @@ KernelText mask_build_text(const KernelDescriptor& descriptor);
 
 /// The template with the ColumnMask of a form.
 std::string_view column_mask_template(MaskForm form);
+/// The template with the RowMask of a form.
+std::string_view row_mask_template(MaskForm form);
+
+/// The name of the main function of an attention kernel.
+std::string attention_entry_name(const KernelDescriptor& descriptor, const TileConfig& config);
 
 }  // namespace flashmask::generator

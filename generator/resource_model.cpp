@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "generator/backward_layout.h"
 #include "generator/forward_layout.h"
 
 namespace flashmask {
@@ -20,6 +21,14 @@ int estimate_registers(const KernelDescriptor& descriptor, const TileConfig& con
   return output + scores + query + row_blocks * 4 + kAddressesAndOperands;
 }
 
+/// The same of the main backward kernel.
+int estimate_backward_registers(const KernelDescriptor& descriptor, const TileConfig& config) {
+  const int score_registers = config.tile_k * config.column_warps / config.warps *
+                              backward_pass_rows(descriptor, config) / 32;
+  constexpr int kAddressesAndOperands = 88;
+  return backward_gradient_registers(descriptor, config) + 2 * score_registers + kAddressesAndOperands;
+}
+
 }  // namespace
 
 CtaNeeds needs_of(const KernelDescriptor& descriptor, const TileConfig& config, const TargetLimits& limits) {
@@ -27,6 +36,11 @@ CtaNeeds needs_of(const KernelDescriptor& descriptor, const TileConfig& config, 
   if (descriptor.pass == Pass::kMaskBuild) return {.warps = 16, .registers_per_thread = 32, .shared_bytes = 144};
   // 256 threads, and the static shared memory of the larger of its two kernels, rounded up.
   if (descriptor.pass == Pass::kMaskPlan) return {.warps = 8, .registers_per_thread = 64, .shared_bytes = 9216};
+  if (descriptor.pass == Pass::kBackward)
+    return {
+        .warps = config.warps,
+        .registers_per_thread = std::min(estimate_backward_registers(descriptor, config), limits.registers_per_thread),
+        .shared_bytes = backward_shared_bytes(descriptor, config)};
   return {.warps = config.warps,
           .registers_per_thread = std::min(estimate_registers(descriptor, config), limits.registers_per_thread),
           .shared_bytes = forward_shared_bytes(descriptor, config)};

@@ -38,7 +38,21 @@ bool spills_middle(const KernelDescriptor& descriptor) {
          padded_head_dim(descriptor.head_dim_v) == 128 && padded_head_dim(descriptor.head_dim_qk) != 128;
 }
 
+// Of backwards, best first. Up to 64 columns, four warps with 32 keys each leave room for two CTAs on an SM; up to 128,
+// dK and dV of 16 keys fit the registers of a warp beside the scores of 64 rows; beyond, two warps share their keys and
+// each holds half of the columns.
+constexpr TileConfig kBackwardNarrow[] = {{64, 128, 4, 2}, {64, 64, 4, 2}, {32, 64, 4, 2}};
+constexpr TileConfig kBackwardMiddle[] = {{64, 128, 8, 2}, {32, 128, 8, 2}, {64, 64, 4, 2}, {32, 64, 4, 2}};
+constexpr TileConfig kBackwardWide[] = {{64, 64, 8, 2, false, 2}, {32, 64, 8, 2, false, 2}, {32, 32, 4, 2, false, 2}};
+
+Candidates backward_candidates_for(const KernelDescriptor& descriptor) {
+  const int width = padded_head_dim(std::max(descriptor.head_dim_qk, descriptor.head_dim_v));
+  if (width <= 64) return {kBackwardNarrow, 2};
+  return width <= 128 ? Candidates{kBackwardMiddle, 1} : Candidates{kBackwardWide, 1};
+}
+
 Candidates candidates_for(const KernelDescriptor& descriptor) {
+  if (descriptor.pass == Pass::kBackward) return backward_candidates_for(descriptor);
   if (padded_head_dim(descriptor.head_dim_v) > 128) return {kWide, 1};
   const int width = padded_head_dim(std::max(descriptor.head_dim_qk, descriptor.head_dim_v));
   if (width <= 64) return {kNarrow, 2};

@@ -7,6 +7,40 @@
 #include "generator/resource_model.h"
 
 namespace flashmask {
+namespace {
+
+void check_forward_tile(std::vector<std::string>& rules, const TileConfig& config) {
+  const int row_step = 16 * std::clamp(config.warps, 1, 8);
+  if (config.tile_q < row_step || config.tile_q > 256 || config.tile_q % row_step != 0)
+    rules.push_back(fmt::format("tile_q = {}: a multiple of {} (16 rows for each of {} warps) up to 256 is needed",
+                                config.tile_q, row_step, row_step / 16));
+  if (config.tile_k < 16 || config.tile_k > 256 || config.tile_k % 16 != 0)
+    rules.push_back(fmt::format("tile_k = {}: a multiple of 16 up to 256 is needed", config.tile_k));
+  if (config.column_warps != 1)
+    rules.push_back(
+        fmt::format("column_warps = {}: the warps of a forward share no rows; leave it at 1", config.column_warps));
+}
+
+void check_backward_tile(std::vector<std::string>& rules, const TileConfig& config) {
+  const bool can_share = config.column_warps == 1 || (config.column_warps == 2 && config.warps % 2 == 0);
+  if (!can_share)
+    rules.push_back(fmt::format("column_warps = {}: 1, or 2 of an even number of warps, is allowed ({} warps)",
+                                config.column_warps, config.warps));
+  const int sharing = can_share ? config.column_warps : 1;
+  const int key_step = 16 * std::clamp(config.warps, 1, 8) / sharing;
+  if (config.tile_k < key_step || config.tile_k > 256 || config.tile_k % key_step != 0)
+    rules.push_back(fmt::format("tile_k = {}: a multiple of {} (16 keys for each of {}) up to 256 is needed",
+                                config.tile_k, key_step,
+                                sharing == 1 ? fmt::format("{} warps", key_step / 16)
+                                             : fmt::format("{} pairs of warps", key_step / 16)));
+  const int row_step = 16 * sharing;
+  if (config.tile_q < row_step || config.tile_q > 128 || config.tile_q % row_step != 0)
+    rules.push_back(fmt::format("tile_q = {}: a multiple of {} up to 128 is needed", config.tile_q, row_step));
+  if (config.query_in_registers)
+    rules.emplace_back("query_in_registers = true: query tiles stream through a backward; leave it false");
+}
+
+}  // namespace
 
 std::vector<std::string> broken_rules(const KernelDescriptor& descriptor, const TileConfig& config) {
   std::vector<std::string> rules = broken_rules(descriptor);
@@ -21,14 +55,13 @@ std::vector<std::string> broken_rules(const KernelDescriptor& descriptor, const 
   }
   if (config.warps < 1 || config.warps > 8)
     rules.push_back(fmt::format("warps = {}: 1 to 8 are allowed", config.warps));
-  const int row_step = 16 * std::clamp(config.warps, 1, 8);
-  if (config.tile_q < row_step || config.tile_q > 256 || config.tile_q % row_step != 0)
-    rules.push_back(fmt::format("tile_q = {}: a multiple of {} (16 rows for each of {} warps) up to 256 is needed",
-                                config.tile_q, row_step, row_step / 16));
-  if (config.tile_k < 16 || config.tile_k > 256 || config.tile_k % 16 != 0)
-    rules.push_back(fmt::format("tile_k = {}: a multiple of 16 up to 256 is needed", config.tile_k));
   if (config.stages < 2 || config.stages > 6)
     rules.push_back(fmt::format("stages = {}: 2 to 6 are allowed", config.stages));
+  if (descriptor.pass == Pass::kBackward) {
+    check_backward_tile(rules, config);
+  } else {
+    check_forward_tile(rules, config);
+  }
   if (!legal_descriptor || !rules.empty()) return rules;
 
   const TargetLimits limits = *limits_of(descriptor.target);
@@ -40,8 +73,9 @@ std::vector<std::string> broken_rules(const KernelDescriptor& descriptor, const 
 
 std::string to_string(const TileConfig& config) {
   if (config == TileConfig{}) return "any tile";
-  return fmt::format("{}x{} w{} s{}{}", config.tile_q, config.tile_k, config.warps, config.stages,
-                     config.query_in_registers ? " qreg" : "");
+  return fmt::format("{}x{} w{} s{}{}{}", config.tile_q, config.tile_k, config.warps, config.stages,
+                     config.query_in_registers ? " qreg" : "",
+                     config.column_warps == 1 ? "" : fmt::format(" c{}", config.column_warps));
 }
 
 }  // namespace flashmask

@@ -3,37 +3,24 @@
 #include <memory>
 #include <string>
 
-#include "flashmask/runtime.h"
-#include "generator/generate.h"
-#include "runtime/store/kernel_store.h"
+#include "runtime/attention_kernel.h"
 #include "templates/forward_arguments.cuh"
 
 namespace flashmask {
 
 /// A forward kernel that a device has loaded.
-class ForwardKernel final : public Kernel {
+class ForwardKernel final : public AttentionKernel {
  public:
   /// Loads the image that the device runs. Throws what Device::load() throws.
   ForwardKernel(std::shared_ptr<Device> device, const generator::KernelSource& source, const StoredKernel& stored,
                 std::string digest);
 
-  const KernelDescriptor& descriptor() const override { return descriptor_; }
-  const TileConfig& config() const override { return config_; }
-  const KernelResources& resources() const override { return resources_; }
-  KernelOrigin origin() const override { return origin_; }
-  const std::string& digest() const override { return digest_; }
   using Kernel::launch;
   using Kernel::workspace_size;
   std::size_t workspace_size(const ForwardLaunch&) const override { return 0; }
   void launch(const ForwardLaunch& arguments, Stream stream, Workspace workspace) const override;
 
  private:
-  std::shared_ptr<Device> device_;
-  KernelDescriptor descriptor_;
-  TileConfig config_;
-  KernelResources resources_;
-  KernelOrigin origin_;
-  std::string digest_;
   std::uint32_t threads_;
   std::uint32_t shared_bytes_;
   std::shared_ptr<const LoadedKernel> loaded_;

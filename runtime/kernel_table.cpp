@@ -47,13 +47,14 @@ std::size_t KernelTable::hash(const RequestKey& key) {
                      static_cast<std::uint64_t>(descriptor.dtype) << 24 |
                      static_cast<std::uint64_t>(descriptor.mask_form) << 16 |
                      static_cast<std::uint64_t>(descriptor.causal_alignment) << 8 |
-                     static_cast<std::uint64_t>(descriptor.target.arch_specific);
+                     static_cast<std::uint64_t>(descriptor.target.arch_specific) << 1 |
+                     static_cast<std::uint64_t>(descriptor.deterministic);
   std::uint64_t value = mix(0, pair_of(descriptor.head_dim_qk, descriptor.head_dim_v));
   value = mix(value, small ^ static_cast<std::uint64_t>(descriptor.target.compute_capability) << 40);
   if (key.config) {
     value = mix(value, pair_of(key.config->tile_q, key.config->tile_k));
     value = mix(value, pair_of(key.config->warps, key.config->stages));
-    value = mix(value, key.config->query_in_registers ? 1 : 0);
+    value = mix(value, pair_of(key.config->query_in_registers ? 1 : 0, key.config->column_warps));
   }
   return value;
 }

@@ -10,6 +10,7 @@
 #include "cache/single_flight.h"
 #include "generator/generate.h"
 #include "runtime/compile/compiler.h"
+#include "runtime/backward_kernel.h"
 #include "runtime/device_mask/build_kernels.h"
 #include "runtime/explanation.h"
 #include "runtime/forward_kernel.h"
@@ -209,7 +210,10 @@ struct Runtime::State {
     }
     std::shared_ptr<const Kernel> kernel =
         load_once(kernels, key.descriptor, options,
-                  [&](const cache::Digest& digest, const generator::KernelSource& source, const StoredKernel& stored) {
+                  [&](const cache::Digest& digest, const generator::KernelSource& source,
+                      const StoredKernel& stored) -> std::shared_ptr<const Kernel> {
+                    if (source.descriptor.pass == Pass::kBackward)
+                      return std::make_shared<const BackwardKernel>(device, source, stored, digest.hex());
                     return std::make_shared<const ForwardKernel>(device, source, stored, digest.hex());
                   });
     table.insert(key, kernel);

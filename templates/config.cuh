@@ -21,5 +21,12 @@ inline constexpr int kStages = 2;
 inline constexpr bool kQueryInRegisters = false;
 inline constexpr bool kRegistersAreShort = true;  // for what could be kept from tile to tile
 inline constexpr int kSharedBytes = 65536;
+// Of the backward alone:
+inline constexpr bool kDeterministic = false;
+inline constexpr bool kHasVectorReductions = false;  // red.v4.f32
+inline constexpr int kColumnWarps = 1;               // that share their keys
+inline constexpr int kPassRows = 32;                 // whose scores a warp holds at a time
+inline constexpr int kPrepareThreads = 256;
+inline constexpr int kFinishThreads = 128;
 
 }  // namespace flashmask::config

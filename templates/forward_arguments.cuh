@@ -1,15 +1,9 @@
 #pragma once
 
 #include "mask_plan_types.cuh"
+#include "row_strides.cuh"
 
 namespace flashmask {
-
-/// Strides of a [batch, seqlen, heads, head_dim] tensor in elements; rows of head_dim elements are contiguous.
-struct RowStrides {
-  long long batch;
-  long long seqlen;
-  long long head;
-};
 
 /// The one parameter of a forward kernel. The host fills the same struct, so its members are fixed-width and in an
 /// order that leaves no padding to interpretation. Pointers are device pointers.

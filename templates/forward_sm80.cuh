@@ -2,6 +2,7 @@
 
 #include "config.cuh"
 #include "forward_arguments.cuh"
+#include "head_rows.cuh"
 #include "mask/columns_none.cuh"
 #include "mask/rows_all.cuh"
 #include "online_softmax.cuh"
@@ -89,11 +90,6 @@ class Notes {
  private:
   unsigned address_;
 };
-
-/// From row to row of one head. A launch is refused where it would not fit.
-__device__ __forceinline__ int row_bytes(const RowStrides& strides) {
-  return 2 * static_cast<int>(strides.seqlen);
-}
 
 /// The same for the copies that start before anything is written down.
 struct HeadRows {
@@ -483,7 +479,8 @@ __device__ __forceinline__ void write_results(const ForwardArguments& arguments,
 
 __device__ __forceinline__ void forward_attention(const ForwardArguments& arguments) {
   using namespace forward;
-  const WorkItem item = work_item(arguments, blockIdx.x);
+  const WorkItem item = work_item(
+      {arguments.row_tiles, arguments.section_heads, arguments.batch * arguments.num_heads_q}, blockIdx.x);
   const int batch = item.head / arguments.num_heads_q;
   const int head = item.head % arguments.num_heads_q;
   const int head_kv = head / (arguments.num_heads_q / arguments.num_heads_kv);
@@ -493,16 +490,13 @@ __device__ __forceinline__ void forward_attention(const ForwardArguments& argume
   const int first_tile_row = row.query_tile * config::kTileQ;
 
   const unsigned shared = dynamic_shared_memory();
-  const auto rows_of = [batch](const void* data, const RowStrides& strides, int of_head) {
-    return static_cast<const char*>(data) + 2 * (batch * strides.batch + of_head * strides.head);
-  };
-  const HeadRows rows{rows_of(arguments.key, arguments.key_strides, head_kv),
-                      rows_of(arguments.value, arguments.value_strides, head_kv),
+  const HeadRows rows{head_rows(arguments.key, arguments.key_strides, batch, head_kv),
+                      head_rows(arguments.value, arguments.value_strides, batch, head_kv),
                       arguments.row_intervals + static_cast<long long>(mask_head) * arguments.seqlen_k * kVectors};
   const KeyValueRing ring(shared, arguments);
   // The query tile lands with the first key tile's group; both are on their way while the walk is prepared.
   RowCopy<QueryTile, config::kHeadDimQk>::start(QueryTile{shared + Layout::kQuery},
-                                                rows_of(arguments.query, arguments.query_strides, head),
+                                                head_rows(arguments.query, arguments.query_strides, batch, head),
                                                 row_bytes(arguments.query_strides), first_tile_row, arguments.seqlen_q);
   ring.start({row.first <= row.last, row.first, true}, rows);
   const TileWalk walk(arguments, row_mask, row, mask_head, shared + Layout::kWalk);

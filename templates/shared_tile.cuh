@@ -44,9 +44,34 @@ class MatrixCursor {
     const int outside = 2 * pair - inside;
     return (address_ ^ (inside * 16)) + (row_block * 16 * Tile::kChunks + outside) * 16;
   }
+  /// The cursor whose pair 0 is this one's `pair`.
+  __device__ __forceinline__ MatrixCursor from_pair(int pair) const { return MatrixCursor(at(0, pair)); }
 
  private:
+  __device__ __forceinline__ explicit MatrixCursor(unsigned address) : address_(address) {}
+
   unsigned address_;
+};
+
+/// The same from some chunk pair on, a multiple of kStep: `at(row_block, pair)` for pairs below kStep.
+template <class Tile, int kStep>
+class PartCursor {
+ public:
+  __device__ __forceinline__ PartCursor(const MatrixCursor<Tile>& cursor, int first_pair)
+      : cursor_(kKeepsGroups ? cursor.from_pair(first_pair) : cursor), first_pair_(first_pair) {}
+
+  __device__ __forceinline__ unsigned at(int row_block, int pair) const {
+    return cursor_.at(row_block, kKeepsGroups ? pair : first_pair_ + pair);
+  }
+
+ private:
+  // Parts then begin and end at groups of swizzled chunks, or divide them: what the first pair does to the address and
+  // what another does never meet in a bit.
+  static constexpr bool kKeepsGroups =
+      2 * kStep % Tile::kGroup == 0 || (2 * kStep < Tile::kGroup && (kStep & (kStep - 1)) == 0);
+
+  MatrixCursor<Tile> cursor_;
+  int first_pair_;
 };
 
 /// Copies tiles of rows from global to shared memory by all threads of a CTA together, each thread one chunk of every

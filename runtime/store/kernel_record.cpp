@@ -48,13 +48,15 @@ std::string to_json(const KernelRecord& record) {
         {"head_dim_v", descriptor.head_dim_v},
         {"mask_form", to_string(descriptor.mask_form)},
         {"causal_alignment", to_string(descriptor.causal_alignment)},
-        {"target", to_string(descriptor.target)}}},
+        {"target", to_string(descriptor.target)},
+        {"deterministic", descriptor.deterministic}}},
       {"config",
        {{"tile_q", config.tile_q},
         {"tile_k", config.tile_k},
         {"warps", config.warps},
         {"stages", config.stages},
-        {"query_in_registers", config.query_in_registers}}},
+        {"query_in_registers", config.query_in_registers},
+        {"column_warps", config.column_warps}}},
       {"entry", record.entry},
       {"resources",
        {{"registers", resources.registers},
@@ -84,12 +86,14 @@ std::optional<KernelRecord> parse_record(std::string_view text, std::string& why
   record.descriptor.mask_form = parsed(descriptor, "mask_form", parse_mask_form);
   record.descriptor.causal_alignment = parsed(descriptor, "causal_alignment", parse_causal_alignment);
   record.descriptor.target = parsed(descriptor, "target", parse_target);
+  record.descriptor.deterministic = descriptor.at("deterministic").get<bool>();
   const Json& config = json.at("config");
   record.config.tile_q = integer(config, "tile_q");
   record.config.tile_k = integer(config, "tile_k");
   record.config.warps = integer(config, "warps");
   record.config.stages = integer(config, "stages");
   record.config.query_in_registers = config.at("query_in_registers").get<bool>();
+  record.config.column_warps = integer(config, "column_warps");
   record.entry = json.at("entry").get<std::string>();
   const Json& resources = json.at("resources");
   record.resources.registers = integer(resources, "registers");

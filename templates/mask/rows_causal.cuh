@@ -11,9 +11,11 @@ struct RowMask {
   int seqlen_k;
   int offset;
 
-  __device__ __forceinline__ explicit RowMask(const ForwardArguments& arguments)
+  template <class Arguments>
+  __device__ __forceinline__ explicit RowMask(const Arguments& arguments)
       : seqlen_k(arguments.seqlen_k), offset(arguments.diagonal_offset) {}
   __device__ __forceinline__ KeyRange keys_of_row(int row) const { return {0, min(row + offset, seqlen_k - 1)}; }
+  __device__ __forceinline__ RowRange rows_of_key(int key) const { return {max(key - offset, 0), kNoLastRow}; }
 };
 
 }  // namespace flashmask

@@ -13,7 +13,8 @@ struct RowMask {
   int left;
   int right;
 
-  __device__ __forceinline__ explicit RowMask(const ForwardArguments& arguments)
+  template <class Arguments>
+  __device__ __forceinline__ explicit RowMask(const Arguments& arguments)
       : seqlen_k(arguments.seqlen_k),
         offset(arguments.diagonal_offset),
         left(arguments.window_left),
@@ -23,6 +24,10 @@ struct RowMask {
     const int first = left < 0 || left >= diagonal ? 0 : diagonal - left;
     const int last = right < 0 || right >= seqlen_k - 1 - diagonal ? seqlen_k - 1 : diagonal + right;
     return {first, last};
+  }
+  __device__ __forceinline__ RowRange rows_of_key(int key) const {
+    const int diagonal = key - offset;
+    return {right < 0 ? 0 : max(diagonal - right, 0), left < 0 ? kNoLastRow : diagonal + left};
   }
 };
 

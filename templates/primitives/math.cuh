@@ -25,6 +25,8 @@ __device__ __forceinline__ float reciprocal_approx(float x) {
   return y;
 }
 
+inline constexpr float kLog2e = 1.44269504088896340736f;
+
 /// Maximum over the four lanes that hold one row of an accumulator.
 __device__ __forceinline__ float quad_max(float x) {
   x = fmaxf(x, __shfl_xor_sync(0xffffffffu, x, 1));

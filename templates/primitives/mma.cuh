@@ -55,4 +55,20 @@ __device__ __forceinline__ unsigned pack(float low, float high) {
   return packed;
 }
 
+/// The two elements of a word, the lower half first.
+__device__ __forceinline__ float2 unpack(unsigned packed) {
+  if constexpr (config::kIsBfloat16)
+    return make_float2(__uint_as_float(packed << 16), __uint_as_float(packed & 0xffff0000u));
+  float2 unpacked;
+  asm("{\n"
+      ".reg .b16 low, high;\n"
+      "mov.b32 {low, high}, %2;\n"
+      "cvt.f32.f16 %0, low;\n"
+      "cvt.f32.f16 %1, high;\n"
+      "}"
+      : "=f"(unpacked.x), "=f"(unpacked.y)
+      : "r"(packed));
+  return unpacked;
+}
+
 }  // namespace flashmask

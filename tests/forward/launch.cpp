@@ -2,115 +2,13 @@
 
 #include <fmt/format.h>
 
-#include <algorithm>
 #include <cstring>
 #include <memory>
 #include <optional>
 
+#include "tests/forward/guarded_memory.h"
+
 namespace flashmask::forward_tests {
-namespace {
-
-constexpr std::size_t kGuardBytes = 1024;
-constexpr std::uint8_t kPoison = 0xFF;  // as fp16, bf16 and fp32: NaN
-
-/// A [batch, seqlen, heads, head_dim] tensor of 16-bit elements in memory of the host, with gaps and guards around it.
-class StridedTensor {
- public:
-  StridedTensor(Layout layout, int batch, int seqlen, int heads, int head_dim)
-      : batch_(batch), seqlen_(seqlen), heads_(heads), head_dim_(head_dim) {
-    switch (layout) {
-      case Layout::kPacked:
-        stride_head_ = head_dim;
-        stride_seqlen_ = heads * stride_head_;
-        stride_batch_ = seqlen * stride_seqlen_;
-        break;
-      case Layout::kPadded:
-        stride_head_ = head_dim + 8;
-        stride_seqlen_ = heads * stride_head_ + 16;
-        stride_batch_ = seqlen * stride_seqlen_ + 24;
-        break;
-      case Layout::kHeadsFirst:
-        stride_seqlen_ = head_dim;
-        stride_head_ = seqlen * stride_seqlen_;
-        stride_batch_ = heads * stride_head_;
-        break;
-      case Layout::kInterleaved:
-        stride_head_ = 3 * head_dim;
-        stride_seqlen_ = heads * stride_head_;
-        stride_batch_ = seqlen * stride_seqlen_;
-        break;
-    }
-    const std::size_t elements = 1 + offset(batch - 1, seqlen - 1, heads - 1) + head_dim - 1;
-    memory_.assign(elements * 2 + 2 * kGuardBytes, static_cast<std::byte>(kPoison));
-    if (layout == Layout::kPadded) {  // a stride whose extent is 1 is never used, and need not be aligned
-      if (batch == 1) stride_batch_ = 3;
-      if (seqlen == 1) stride_seqlen_ = 5;
-      if (heads == 1) stride_head_ = 7;
-    }
-  }
-
-  void pack_in(std::span<const std::uint16_t> packed) {
-    for_each_row([&](std::size_t row, std::byte* at) { std::memcpy(at, &packed[row * head_dim_], 2 * head_dim_); });
-  }
-  /// Takes the rows out, packed, and leaves poison where they were.
-  std::vector<std::uint16_t> take_out() {
-    std::vector<std::uint16_t> packed(static_cast<std::size_t>(batch_) * seqlen_ * heads_ * head_dim_);
-    for_each_row([&](std::size_t row, std::byte* at) {
-      std::memcpy(&packed[row * head_dim_], at, 2 * head_dim_);
-      std::memset(at, kPoison, 2 * head_dim_);
-    });
-    return packed;
-  }
-  std::vector<std::byte>& memory() { return memory_; }
-  TensorView view(DevicePointer allocation) const {
-    return {allocation + kGuardBytes, stride_batch_, stride_seqlen_, stride_head_};
-  }
-
- private:
-  std::size_t offset(std::int64_t b, std::int64_t s, std::int64_t h) const {
-    return static_cast<std::size_t>(b * stride_batch_ + s * stride_seqlen_ + h * stride_head_);
-  }
-  template <typename Visit>
-  void for_each_row(const Visit& visit) {
-    std::size_t row = 0;
-    for (int b = 0; b < batch_; ++b) {
-      for (int s = 0; s < seqlen_; ++s) {
-        for (int h = 0; h < heads_; ++h) visit(row++, memory_.data() + kGuardBytes + 2 * offset(b, s, h));
-      }
-    }
-  }
-
-  int batch_, seqlen_, heads_, head_dim_;
-  std::int64_t stride_batch_ = 0, stride_seqlen_ = 0, stride_head_ = 0;
-  std::vector<std::byte> memory_;
-};
-
-/// Devices are owned by the test; an allocation must not outlive this call.
-class Allocation {
- public:
-  Allocation(Device& device, std::span<const std::byte> bytes)
-      : device_(device), pointer_(device.allocate(bytes.size())) {
-    device_.copy_to_device(pointer_, bytes, nullptr);
-  }
-  ~Allocation() { device_.release(pointer_); }
-  Allocation(const Allocation&) = delete;
-  DevicePointer get() const { return pointer_; }
-
- private:
-  Device& device_;
-  DevicePointer pointer_;
-};
-
-/// Where bytes are no longer poison: "" if nowhere.
-std::string first_change(const char* name, std::span<const std::byte> bytes) {
-  const auto changed = std::ranges::find_if(bytes, [](std::byte b) { return b != static_cast<std::byte>(kPoison); });
-  if (changed == bytes.end()) return "";
-  return fmt::format("byte {} around {} was overwritten; ",
-                     changed - bytes.begin() - static_cast<std::ptrdiff_t>(kGuardBytes), name);
-}
-
-}  // namespace
-
 LaunchResult run_forward(Runtime& runtime, const Kernel& kernel, const TestProblem& problem,
                          const LaunchChoice& choice) {
   Device& device = *runtime.device();

@@ -49,7 +49,8 @@ nlohmann::ordered_json json_of(const TileConfig& config) {
           {"tile_k", config.tile_k},
           {"warps", config.warps},
           {"stages", config.stages},
-          {"query_in_registers", config.query_in_registers}};
+          {"query_in_registers", config.query_in_registers},
+          {"column_warps", config.column_warps}};
 }
 
 nlohmann::ordered_json json_of(const KernelDescriptor& descriptor) {

@@ -11,11 +11,14 @@ namespace flashmask {
 
 /// How a kernel cuts its work: chosen by a heuristic or a tuner, never by correctness.
 struct TileConfig {
-  int tile_q = 0;                   ///< query rows per CTA: a multiple of 16 * warps
-  int tile_k = 0;                   ///< key columns per step: a multiple of 16
-  int warps = 0;                    ///< warps per CTA: 1 to 8
-  int stages = 0;                   ///< slots of the ring through which K and V tiles pass in turn: 2 to 6
+  int tile_q = 0;  ///< query rows per CTA, a multiple of 16 * warps; of a backward per step, a multiple of 16
+  int tile_k = 0;  ///< key columns per step, a multiple of 16; of a backward per CTA, of 16 * warps / column_warps
+  int warps = 0;   ///< warps per CTA: 1 to 8
+  /// Slots of a ring, 2 to 6: of K and V tiles in turn; of a backward, each of a query tile and its part of dO.
+  int stages = 0;
   bool query_in_registers = false;  ///< keep Q's fragments in registers instead of reading them again at every step
+  /// Of a backward: warps that share their keys, and split the columns of dK and dV: 1 or 2.
+  int column_warps = 1;
 
   friend bool operator==(const TileConfig&, const TileConfig&) = default;
 };

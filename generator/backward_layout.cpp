@@ -1,0 +1,53 @@
+#include "generator/backward_layout.h"
+
+#include "generator/forward_layout.h"
+
+namespace flashmask::generator {
+namespace {
+
+int pairs_of_warp(int head_dim, const TileConfig& config) {
+  return (padded_head_dim(head_dim) / 16 + config.column_warps - 1) / config.column_warps;
+}
+
+/// Blocks of 16 keys of a warp.
+int key_blocks(const TileConfig& config) {
+  return config.tile_k * config.column_warps / (16 * config.warps);
+}
+
+}  // namespace
+
+int backward_shared_bytes(const KernelDescriptor& descriptor, const TileConfig& config) {
+  constexpr int kElement = 2;
+  constexpr int kRowTerms = 8;
+  const int columns = padded_head_dim(descriptor.head_dim_qk) + padded_head_dim(descriptor.head_dim_v);
+  const int slot = config.tile_q * (columns * kElement + kRowTerms) +
+                   config.tile_k * 4 * vectors_per_column(descriptor.mask_form);
+  const int scores = config.tile_q * config.tile_k * kElement * (config.column_warps > 1 ? 2 : 1);
+  // Two halves of 64 tile numbers and heads, and where the list ends.
+  const int walk = 2 * 64 * (descriptor.deterministic ? 16 : 8) + 16;
+  constexpr int kTicket = 16;
+  return config.tile_k * columns * kElement + config.stages * slot + scores + walk + kTicket;
+}
+
+int backward_gradient_registers(const KernelDescriptor& descriptor, const TileConfig& config) {
+  const int pairs = pairs_of_warp(descriptor.head_dim_qk, config) + pairs_of_warp(descriptor.head_dim_v, config);
+  return key_blocks(config) * pairs * 8;
+}
+
+int backward_pass_rows(const KernelDescriptor& descriptor, const TileConfig& config) {
+  constexpr int kMostAccumulators = 192;  // of 255 registers
+  const int rows_of_warp = config.tile_q / config.column_warps;
+  for (const int rows : {64, 32}) {
+    const int scores = key_blocks(config) * rows / 2;
+    if (rows_of_warp % rows == 0 &&
+        backward_gradient_registers(descriptor, config) + 2 * scores <= kMostAccumulators)
+      return rows;
+  }
+  return 16;
+}
+
+bool has_vector_reductions(const Target& target) {
+  return target.compute_capability >= 90;
+}
+
+}  // namespace flashmask::generator

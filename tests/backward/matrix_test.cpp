@@ -1,0 +1,90 @@
+// Every mask form with every element type and head dim, at the default configuration: a few problems for each, drawn so
+// that all the edges of tiles, head ratios, layouts and kinds of intervals come up among them.
+
+#include <fmt/format.h>
+#include <gtest/gtest.h>
+
+#include <array>
+#include <ostream>
+
+#include "tests/backward/launch.h"
+#include "tests/forward/tested_device.h"
+
+namespace flashmask::backward_tests {
+namespace {
+
+using forward_tests::lengths_around;
+using forward_tests::tested_runtime;
+
+struct Column {
+  DataType dtype;
+  int head_dim_qk;
+  int head_dim_v;
+};
+void PrintTo(const Column& column, std::ostream* stream) {
+  *stream << to_string(column.dtype) << " " << column.head_dim_qk << "/" << column.head_dim_v;
+}
+
+struct HeadCounts {
+  int q, kv, mask;
+};
+constexpr HeadCounts kHeadCounts[] = {{2, 1, 2}, {1, 1, 1}, {2, 2, 1}, {3, 1, 1}, {4, 2, 2}};
+constexpr Layout kLayouts[] = {Layout::kPacked, Layout::kPadded, Layout::kHeadsFirst, Layout::kInterleaved};
+constexpr Intervals kIntervals[] = {Intervals::kFuzzed, Intervals::kHoles, Intervals::kFuzzed, Intervals::kDocuments};
+constexpr std::array<std::pair<int, int>, 5> kWindows = {{{17, 0}, {-1, 9}, {5, 70}, {40, -1}, {0, 0}}};
+
+class BackwardMatrix : public testing::TestWithParam<Column> {};
+
+TEST_P(BackwardMatrix, EveryFormIsWithinTheBound) {
+  const Column& column = GetParam();
+  // Where this column starts in the lists below: differs for each, so that the columns complement each other.
+  int turn = column.head_dim_qk / 8 + column.head_dim_v / 8 + (column.dtype == DataType::kFloat16 ? 3 : 0);
+  const Target target = tested_runtime().device()->properties().target;
+  for (const KernelDescriptor& descriptor :
+       all_forms(column.dtype, column.head_dim_qk, column.head_dim_v, target, turn % 2 == 0)) {
+    const int problems = descriptor.causal_alignment == CausalAlignment::kTopLeft ? 1 : 2;
+    for (int n = 0; n < problems; ++n, ++turn) {
+      Runtime& runtime = tested_runtime(turn % 3);
+      const auto kernel = runtime.request(descriptor);
+      const std::vector<int> rows = lengths_around(kernel->config().tile_q);
+      const std::vector<int> keys = lengths_around(kernel->config().tile_k);
+      const HeadCounts& heads = kHeadCounts[turn % std::size(kHeadCounts)];
+      const Extents extents{.batch = turn % 5 == 1 ? 2 : 1,
+                            .seqlen_q = rows[turn * 5 % 7],
+                            .seqlen_k = keys[turn * 3 % 4 + (turn % 9 == 0)],
+                            .heads_q = heads.q,
+                            .heads_kv = heads.kv,
+                            .heads_mask = vectors_per_column(descriptor.mask_form) > 0 ? heads.mask : 1};
+      Variety variety{.intervals = kIntervals[turn % std::size(kIntervals)],
+                      .softmax_scale = turn % 4 == 2 ? 0.3f : 0.0f,
+                      .seed = static_cast<std::uint64_t>(turn)};
+      if (descriptor.mask_form == MaskForm::kWindow) {
+        variety.window_left = kWindows[turn % kWindows.size()].first;
+        variety.window_right = kWindows[turn % kWindows.size()].second;
+      }
+      const LaunchChoice choice{.layout = kLayouts[turn % std::size(kLayouts)],
+                                .with_lse_gradient = turn % 3 != 0,
+                                .with_plan = turn % 4 != 1};
+      EXPECT_TRUE(is_correct(runtime, *kernel, BackwardTestProblem(TestProblem(descriptor, extents, variety)), choice));
+    }
+  }
+}
+
+std::vector<Column> columns() {
+  std::vector<Column> all;
+  for (DataType dtype : {DataType::kFloat16, DataType::kBfloat16}) {
+    for (int head_dim : {32, 64, 72, 80, 96, 128, 192, 256}) all.push_back({dtype, head_dim, head_dim});
+    all.push_back({dtype, 192, 128});
+    all.push_back({dtype, 64, 128});
+  }
+  return all;
+}
+
+INSTANTIATE_TEST_SUITE_P(Column, BackwardMatrix, testing::ValuesIn(columns()),
+                         [](const testing::TestParamInfo<Column>& test) {
+                           return fmt::format("{}_d{}_{}", to_string(test.param.dtype), test.param.head_dim_qk,
+                                              test.param.head_dim_v);
+                         });
+
+}  // namespace
+}  // namespace flashmask::backward_tests
