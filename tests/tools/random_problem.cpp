@@ -75,7 +75,7 @@ void write_problem(const RandomProblem& problem, const std::filesystem::path& pa
   std::vector<float> lse_gradient(lse_shape[0] * lse_shape[1] * lse_shape[2]);
   if (problem.lse_gradient) {
     std::normal_distribution<float> normal;
-    for (float& value : lse_gradient) value = normal(random);
+    for (float& gradient : lse_gradient) gradient = normal(random);
     writer.add("dlse", ElementType::kF32, lse_shape, std::as_bytes(std::span(lse_gradient)));
   }
   writer.save(path);
