@@ -63,8 +63,7 @@ BackwardWorkspace backward_workspace(const KernelDescriptor& descriptor, const T
 }
 
 BackwardArguments backward_arguments(const KernelDescriptor& descriptor, const BackwardLaunch& launch,
-                                     DevicePointer workspace,
-                                     const BackwardWorkspace& layout, std::size_t l2_bytes) {
+                                     DevicePointer workspace, const BackwardWorkspace& layout, std::size_t l2_bytes) {
   const ForwardLaunch& forward = launch.forward;
   const bool has_plan = forward.plan.data != 0;
   const PlanLayout plan = has_plan ? plan_layout(forward.plan.mask, forward.plan.tile) : PlanLayout{};
@@ -75,9 +74,8 @@ BackwardArguments backward_arguments(const KernelDescriptor& descriptor, const B
   const int group = forward.num_heads_q / forward.num_heads_kv;
   const bool is_split = layout.splits > 1;
   // What streams by again and again: queries, dO, and the sums of dQ.
-  const std::int64_t head_bytes =
-      std::int64_t{forward.seqlen_q} * (group / layout.splits) *
-      (2 * (descriptor.head_dim_qk + descriptor.head_dim_v) + 4 * descriptor.head_dim_qk);
+  const std::int64_t head_bytes = std::int64_t{forward.seqlen_q} * (group / layout.splits) *
+                                  (2 * (descriptor.head_dim_qk + descriptor.head_dim_v) + 4 * descriptor.head_dim_qk);
   return {
       .query = device_pointer<const void>(forward.query.data),
       .key = device_pointer<const void>(forward.key.data),
@@ -119,8 +117,8 @@ BackwardArguments backward_arguments(const KernelDescriptor& descriptor, const B
       .splits = layout.splits,
       .row_tiles = static_cast<int>(layout.row_tiles),
       .key_tiles = static_cast<int>(layout.key_tiles),
-      .section_heads = heads_in_l2(std::int64_t{forward.batch} * forward.num_heads_kv * layout.splits, head_bytes,
-                                   l2_bytes),
+      .section_heads =
+          heads_in_l2(std::int64_t{forward.batch} * forward.num_heads_kv * layout.splits, head_bytes, l2_bytes),
       .diagonal_offset =
           descriptor.causal_alignment == CausalAlignment::kBottomRight ? forward.seqlen_k - forward.seqlen_q : 0,
       .window_left = bounded_window(forward.window_left, forward),
@@ -159,13 +157,12 @@ void BackwardKernel::launch(const BackwardLaunch& launch, Stream stream, Workspa
   const auto parameter = std::as_bytes(std::span(&arguments, 1));
   device().launch(*loaded_[0], {.grid = {row_tiles, 1, 1}, .block = generator::kBackwardPrepareThreads}, parameter,
                   stream);
-  device().launch(*loaded_[1],
-                  {.grid = {key_tiles * splits, 1, 1}, .block = threads_, .shared_bytes = shared_bytes_}, parameter,
-                  stream);
-  device().launch(*loaded_[2],
-                  {.grid = {row_tiles + (splits > 1 ? 2 * key_tiles : 0), 1, 1},
-                   .block = generator::kBackwardFinishThreads},
+  device().launch(*loaded_[1], {.grid = {key_tiles * splits, 1, 1}, .block = threads_, .shared_bytes = shared_bytes_},
                   parameter, stream);
+  device().launch(
+      *loaded_[2],
+      {.grid = {row_tiles + (splits > 1 ? 2 * key_tiles : 0), 1, 1}, .block = generator::kBackwardFinishThreads},
+      parameter, stream);
 }
 
 }  // namespace flashmask

@@ -236,8 +236,7 @@ class QueryRing {
 #pragma unroll
     for (int first = 0; first < config::kTileQ / kRowsOfCopy; first += config::kThreads) {
       const int part = first + static_cast<int>(read_thread());
-      if (part < config::kTileQ / kRowsOfCopy)
-        copy_16_async(destination + 16 * part, terms + kRowsOfCopy * part, 16);
+      if (part < config::kTileQ / kRowsOfCopy) copy_16_async(destination + 16 * part, terms + kRowsOfCopy * part, 16);
     }
   }
 
@@ -271,8 +270,8 @@ struct Mask {
 #pragma unroll
       for (int half = 0; half < 2; ++half) {
         const int key = first_key_of_warp() + 16 * m + 8 * half + lane / 4;
-        keys[m][half] = VisibleRows<config::kTileQ>::of_key(row_mask, first_tile_key + key,
-                                                            bounds + key * kVectors * 4, first_row, lane);
+        keys[m][half] = VisibleRows<config::kTileQ>::of_key(row_mask, first_tile_key + key, bounds + key * kVectors * 4,
+                                                            first_row, lane);
       }
   }
 
@@ -359,7 +358,9 @@ struct Step {
   }
 
  private:
-  __device__ __forceinline__ KeyTile keys() const { return from_row(KeyTile{shared + Layout::kKey}, first_key_of_warp()); }
+  __device__ __forceinline__ KeyTile keys() const {
+    return from_row(KeyTile{shared + Layout::kKey}, first_key_of_warp());
+  }
   __device__ __forceinline__ ValueTile values() const {
     return from_row(ValueTile{shared + Layout::kValue}, first_key_of_warp());
   }
@@ -485,8 +486,7 @@ struct Step {
     for (int step = 0; step < config::kTileK / 16; ++step) {
       OperandA scores[Split::kBlocks];
 #pragma unroll
-      for (int m = 0; m < Split::kBlocks; ++m)
-        load_matrices_transposed(scores[m].reg, score_cursor.at(step, m));
+      for (int m = 0; m < Split::kBlocks; ++m) load_matrices_transposed(scores[m].reg, score_cursor.at(step, m));
 #pragma unroll
       for (int pair = 0; pair < Split::kPairs; ++pair) {
         if (!Split::kIsEven && first_pair + pair >= kColumnPairsQk) break;
@@ -564,9 +564,9 @@ __device__ __forceinline__ unsigned work_number(const BackwardArguments& argumen
 __device__ __forceinline__ void backward_attention(const BackwardArguments& arguments) {
   using namespace backward;
   const unsigned shared = dynamic_shared_memory();
-  const WorkItem item = work_item({arguments.key_tiles, arguments.section_heads,
-                                   arguments.batch * arguments.num_heads_kv * arguments.splits},
-                                  work_number(arguments, shared));
+  const WorkItem item = work_item(
+      {arguments.key_tiles, arguments.section_heads, arguments.batch * arguments.num_heads_kv * arguments.splits},
+      work_number(arguments, shared));
   const int part = item.head % arguments.splits;
   const int head_kv = item.head / arguments.splits % arguments.num_heads_kv;
   KeyTileWork work{item.head / arguments.splits / arguments.num_heads_kv,
@@ -579,12 +579,12 @@ __device__ __forceinline__ void backward_attention(const BackwardArguments& argu
             .x);
   const int first_key = work.key_tile * config::kTileK;
 
-  RowCopy<KeyTile, config::kHeadDimQk>::start(
-      KeyTile{shared + Layout::kKey}, head_rows(arguments.key, arguments.key_strides, work.batch, head_kv),
-      row_bytes(arguments.key_strides), first_key, arguments.seqlen_k);
-  RowCopy<ValueTile, config::kHeadDimV>::start(
-      ValueTile{shared + Layout::kValue}, head_rows(arguments.value, arguments.value_strides, work.batch, head_kv),
-      row_bytes(arguments.value_strides), first_key, arguments.seqlen_k);
+  RowCopy<KeyTile, config::kHeadDimQk>::start(KeyTile{shared + Layout::kKey},
+                                              head_rows(arguments.key, arguments.key_strides, work.batch, head_kv),
+                                              row_bytes(arguments.key_strides), first_key, arguments.seqlen_k);
+  RowCopy<ValueTile, config::kHeadDimV>::start(ValueTile{shared + Layout::kValue},
+                                               head_rows(arguments.value, arguments.value_strides, work.batch, head_kv),
+                                               row_bytes(arguments.value_strides), first_key, arguments.seqlen_k);
   const RowMask row_mask(arguments);
   const RowTileWalk walk(arguments, row_mask, work, shared + Layout::kWalk);
   const QueryRing ring(shared, arguments, work);

@@ -3,9 +3,11 @@
 #include <algorithm>
 #include <cmath>
 #include <limits>
+#include <vector>
 
 #include "flashmask/error.h"
 #include "flashmask/reference.h"
+#include "runtime/reference/gradients.h"
 #include "runtime/reference/half_precision.h"
 
 namespace flashmask::reference {
@@ -22,6 +24,38 @@ void expect_length(const char* name, std::size_t length, std::size_t expected) {
   if (length == expected) return;
   throw Error(ErrorCode::kInvalidArgument,
               fmt::format("{} has {} elements: {} are needed for this problem", name, length, expected));
+}
+
+/// Compares a gradient, rows of `head_dim` elements, of which those that `is_zero` names must be exactly 0.
+template <typename IsZero>
+GradientError compare_gradient(const char* name, DataType dtype, int head_dim, std::span<const std::uint16_t> actual,
+                               const std::vector<double>& reference, const std::vector<float>& naive, double terms,
+                               const IsZero& is_zero) {
+  expect_length(name, actual.size(), reference.size());
+  GradientError result;
+  double max_reference = 0;
+  for (std::size_t row = 0; row < reference.size() / head_dim; ++row) {
+    bool row_is_zero = true;
+    for (std::size_t e = row * head_dim; e < (row + 1) * head_dim; ++e) {
+      const double value = to_float(actual[e], dtype);
+      row_is_zero &= value == 0;
+      max_reference = std::max(max_reference, std::fabs(reference[e]));
+      result.naive_error = std::max(result.naive_error, distance(naive[e], reference[e]));
+      if (std::isnan(value)) {
+        ++result.nan_count;
+      } else {
+        result.max_error = std::max(result.max_error, distance(value, reference[e]));
+      }
+    }
+    if (!is_zero(row)) continue;
+    ++result.zero_rows;
+    result.zero_rows_wrong += !row_is_zero;
+  }
+  constexpr double kPartLeft = 0x1p-20;  // of fp32's 2^-23, for sums of many roundings
+  result.bound = 2 * result.naive_error + unit_in_last_place(max_reference, dtype) + kPartLeft * terms;
+  result.passed = result.max_error <= result.bound && std::isfinite(result.max_error) && result.nan_count == 0 &&
+                  result.zero_rows_wrong == 0;
+  return result;
 }
 
 }  // namespace
@@ -76,6 +110,37 @@ Comparison compare(const ForwardProblem& problem, std::span<const std::uint16_t>
   result.output_bound = 2 * result.naive_output_error + unit_in_last_place(max_reference, problem.dtype);
   result.passed = result.max_output_error <= result.output_bound && std::isfinite(result.max_output_error) &&
                   result.max_lse_error <= result.lse_bound && result.nan_count == 0 && result.dead_rows_wrong == 0;
+  return result;
+}
+
+GradientComparison compare(const BackwardProblem& problem, std::span<const std::uint16_t> query_gradient,
+                           std::span<const std::uint16_t> key_gradient, std::span<const std::uint16_t> value_gradient,
+                           int threads) {
+  CancellingTerms terms;
+  const Gradients<double> reference = gradients(problem, threads, terms);
+  const Gradients<float> naive = naive_gradients(problem, threads);
+  const ForwardProblem& p = problem.forward;
+  // Rows of Q and of K and V, as they lie in memory.
+  std::vector<bool> query_sees(static_cast<std::size_t>(p.batch) * p.seqlen_q * p.num_heads_q);
+  std::vector<bool> key_is_seen(static_cast<std::size_t>(p.batch) * p.seqlen_k * p.num_heads_kv);
+  const int group = p.num_heads_q / p.num_heads_kv;
+  for (int b = 0; b < p.batch; ++b)
+    for (int h = 0; h < p.num_heads_q; ++h)
+      for (int i = 0; i < p.seqlen_q; ++i)
+        for (int j = 0; j < p.seqlen_k; ++j)
+          if (is_visible(p, b, h, i, j)) {
+            query_sees[(static_cast<std::size_t>(b) * p.seqlen_q + i) * p.num_heads_q + h] = true;
+            key_is_seen[(static_cast<std::size_t>(b) * p.seqlen_k + j) * p.num_heads_kv + h / group] = true;
+          }
+  const auto is_unseen = [&](std::size_t row) { return !key_is_seen[row]; };
+  GradientComparison result;
+  result.query = compare_gradient("query_gradient", p.dtype, p.head_dim_qk, query_gradient, reference.query,
+                                  naive.query, terms.query, [&](std::size_t row) { return !query_sees[row]; });
+  result.key = compare_gradient("key_gradient", p.dtype, p.head_dim_qk, key_gradient, reference.key, naive.key,
+                                terms.key, is_unseen);
+  result.value = compare_gradient("value_gradient", p.dtype, p.head_dim_v, value_gradient, reference.value, naive.value,
+                                  0, is_unseen);
+  result.passed = result.query.passed && result.key.passed && result.value.passed;
   return result;
 }
 

@@ -10,7 +10,9 @@
 
 namespace flashmask::reference {
 
-void check(const ForwardProblem& problem) {
+namespace {
+
+std::vector<std::string> broken_rules(const ForwardProblem& problem) {
   std::vector<std::string> rules;
   const auto positive = [&](const char* name, int value) {
     if (value <= 0) rules.push_back(fmt::format("{} = {}: at least 1 is needed", name, value));
@@ -49,10 +51,36 @@ void check(const ForwardProblem& problem) {
             count(problem.batch, problem.num_heads_mask, problem.seqlen_k, vectors));
     }
   }
+  return rules;
+}
+
+void refuse(const std::vector<std::string>& rules) {
   if (rules.empty()) return;
   std::string message = "a reference problem is not well formed";
   for (const std::string& rule : rules) message += (&rule == &rules.front() ? ": " : "; ") + rule;
   throw Error(ErrorCode::kInvalidArgument, message);
+}
+
+}  // namespace
+
+void check(const ForwardProblem& problem) {
+  refuse(broken_rules(problem));
+}
+
+void check(const BackwardProblem& problem) {
+  std::vector<std::string> rules = broken_rules(problem.forward);
+  if (rules.empty()) {
+    const ForwardProblem& p = problem.forward;
+    const std::size_t rows = static_cast<std::size_t>(p.batch) * p.seqlen_q * p.num_heads_q;
+    const std::size_t elements = rows * p.head_dim_v;
+    if (problem.output_gradient.size() != elements)
+      rules.push_back(
+          fmt::format("output_gradient has {} elements: {} are needed", problem.output_gradient.size(), elements));
+    if (!problem.lse_gradient.empty() && problem.lse_gradient.size() != rows)
+      rules.push_back(
+          fmt::format("lse_gradient has {} elements: {}, or none, are needed", problem.lse_gradient.size(), rows));
+  }
+  refuse(rules);
 }
 
 }  // namespace flashmask::reference

@@ -111,13 +111,12 @@ class RowTileWalk {
   __device__ __forceinline__ void list_end(int position) const { store_shared(address(position), ~0u, 0u); }
 
   __device__ __forceinline__ int first_key() const { return work_.key_tile * config::kTileK; }
-  __device__ __forceinline__ int last_key() const {
-    return min(first_key() + config::kTileK, arguments_.seqlen_k) - 1;
-  }
+  __device__ __forceinline__ int last_key() const { return min(first_key() + config::kTileK, arguments_.seqlen_k) - 1; }
   /// Where keys are missing at the end of the tile, they are hidden one by one.
   __device__ __forceinline__ bool is_cut() const { return first_key() + config::kTileK > arguments_.seqlen_k; }
 
-  /// Lists half a list of positions from `first` on. Of all heads the same tiles: those with rows that see some key, as far as rows alone decide.
+  /// Lists half a list of positions from `first` on. Of all heads the same tiles: those with rows that see some key, as
+  /// far as rows alone decide.
   __device__ __forceinline__ void list_range(int first) const {
     const RowRange of_first = row_mask_.rows_of_key(first_key());
     const RowRange of_last = row_mask_.rows_of_key(last_key());
