@@ -248,7 +248,7 @@ bool train(const std::shared_ptr<Device>& device) {
   }
 
   // So short a step that the loss is nearly straight along it.
-  const double before = loss(output, target), promised = 0.01 * before, rate = promised / slope;
+  const double before = loss(output, target), promised = 0.002 * before, rate = promised / slope;
   for (Layer& layer : network.layers()) {
     take_step(layer.key, layer.key_gradient, rate);
     take_step(layer.value, layer.value_gradient, rate);

@@ -94,7 +94,8 @@ void add_run(CLI::App& app, RunTexts& texts, RunArguments& run) {
   app.add_flag("--no-races", run.no_races, "the emulator checks no order of memory accesses, which is faster");
   app.add_flag("--verify", run.verify, "compare with fp64 attention on the CPU and print the figures");
   app.add_flag("--no-skip", run.no_skip,
-               "make no plan of the mask and visit its empty tiles too; the result is the same, bit for bit");
+               "make no plan of the mask and visit its empty tiles too; the result is the same, bit for bit (of a "
+               "backward: if it is deterministic)");
   app.add_flag("--json", run.json, "print one JSON object");
   app.footer(kRunHelp);
 }
