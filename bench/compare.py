@@ -5,8 +5,8 @@
     python3 bench/compare.py --head-dims 128 --seqlens 8192 --masks causal --tile 128,64,8,2,0
     python3 bench/compare.py --device emulator --self-check      # no GPU, no torch: proves the bindings
 
-Every case is first compared with fp64 on a slice of rows. Rounds are interleaved (each candidate in turn, the first one
-rotating), every run starts with a cold L2, data is N(0, 1). A ratio is the median of the rounds' ratios. FLOPs are
+Every case is first compared with fp64 on a slice of rows. Rounds are interleaved (each candidate once, in an order of
+its own), every run starts with a cold L2, data is N(0, 1). A ratio is the median of the rounds' ratios. FLOPs are
 counted by visible pairs: 2 (head_dim_qk + head_dim_v) each.
 """
 
@@ -14,6 +14,7 @@ import argparse
 import json
 import math
 import os
+import random
 import re
 import statistics
 import sys
@@ -250,8 +251,8 @@ def measure(clock, candidates, options):
             clock.milliseconds(candidates[name].run)
     rounds = {name: [] for name in names}
     for turn in range(options.rounds):
-        first = turn % len(names)
-        for name in names[first:] + names[:first]:
+        # In another order every time: a candidate also feels how hot its predecessor left the GPU.
+        for name in random.Random(turn).sample(names, len(names)):
             times = [clock.milliseconds(candidates[name].run) for _ in range(options.repeats)]
             rounds[name].append(statistics.median(times))
     return rounds

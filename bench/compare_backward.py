@@ -5,8 +5,8 @@
     python3 bench/compare_backward.py --head-dims 128 --seqlens 8192 --masks causal --tile 64,128,8,2,0,2
 
 What is timed is dQ, dK and dV from Q, K, V, O, LSE and dO: all kernels of our launch, and the backward of autograd of
-the others. Rounds are interleaved (each candidate in turn, the first one rotating), every run starts with a cold L2,
-data is N(0, 1). A ratio is the median of the rounds' ratios. FLOPs are counted by visible pairs: 2.5 times the
+the others. Rounds are interleaved (each candidate once, in an order of its own), every run starts with a cold L2, data is
+N(0, 1). A ratio is the median of the rounds' ratios. FLOPs are counted by visible pairs: 2.5 times the
 forward's. Every gradient is first compared with fp64 on slices of rows and keys of two heads.
 """
 

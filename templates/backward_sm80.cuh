@@ -346,8 +346,12 @@ struct Step {
     if (position > 0) pass_turn_on(position - 1);
     ring.request(walk, position + config::kStages - 1);
     differentiate_scores(position, key_gradient, value_gradient);
+    if constexpr (kWarpsShareKeys) {
+      // Of P^T and dS^T of its keys a warp needs what its partner has: no other warp is waited for.
+      synchronize_threads(1 + warp_number() / config::kColumnWarps, 32 * config::kColumnWarps);
+      multiply_exchanged(position, key_gradient, value_gradient);
+    }
     __syncthreads();
-    if constexpr (kWarpsShareKeys) multiply_exchanged(position, key_gradient, value_gradient);
     add_query_gradient(position);
     walk.look_ahead(position);
   }
