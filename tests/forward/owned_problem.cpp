@@ -40,4 +40,18 @@ OwnedProblem random_problem(MaskForm form, int seqlen_q, int seqlen_k, int head_
   return random_problem(problem);
 }
 
+OwnedBackward random_backward(const ForwardProblem& problem, LseGradient lse_gradient) {
+  OwnedBackward owned{random_problem(problem), {}, {}};
+  std::mt19937 random(problem.seqlen_q * 7 + problem.seqlen_k);
+  std::normal_distribution<float> normal;
+  std::uniform_int_distribution<int> row(-3, problem.seqlen_q + 3);
+  for (std::int32_t& value : owned.forward.intervals) value = row(random);
+  const std::size_t rows = static_cast<std::size_t>(problem.batch) * problem.seqlen_q * problem.num_heads_q;
+  for (std::size_t e = 0; e < rows * problem.head_dim_v; ++e)
+    owned.output_gradient.push_back(from_float(normal(random), problem.dtype));
+  if (lse_gradient == LseGradient::kRandom)
+    for (std::size_t e = 0; e < rows; ++e) owned.lse_gradient.push_back(normal(random));
+  return owned;
+}
+
 }  // namespace flashmask::reference

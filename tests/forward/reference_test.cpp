@@ -288,6 +288,21 @@ TEST(Compare, BoundsTheErrorByTwiceTheNaiveOneAndOneUnitInTheLastPlace) {
   EXPECT_FALSE(compare(owned.view(), next, lse).passed);
 }
 
+TEST(Compare, RefusesResultsOfOtherLengthsNamingEachOfThem) {
+  OwnedProblem owned = random_problem(MaskForm::kNone, 4, 5, 8);
+  auto [output, lse] = good_result(owned);
+  output.pop_back();
+  lse.push_back(0);
+  try {
+    compare(owned.view(), output, lse);
+    FAIL() << "results of other lengths were compared";
+  } catch (const Error& error) {
+    EXPECT_EQ(error.code(), ErrorCode::kInvalidArgument);
+    EXPECT_THAT(error.what(), testing::AllOf(testing::HasSubstr("output has 31 elements: 32"),
+                                             testing::HasSubstr("lse has 5 elements: 4")));
+  }
+}
+
 /// The value of a pattern from the definition of the format, in arithmetic that is exact.
 double value_of(std::uint16_t bits, DataType dtype) {
   const int fraction_bits = dtype == DataType::kFloat16 ? 10 : 7;
