@@ -2,13 +2,16 @@
 
 #include <algorithm>
 #include <cmath>
+#include <initializer_list>
 #include <limits>
+#include <string>
 #include <vector>
 
 #include "flashmask/error.h"
 #include "flashmask/reference.h"
 #include "runtime/reference/gradients.h"
 #include "runtime/reference/half_precision.h"
+#include "runtime/reference/problem.h"
 
 namespace flashmask::reference {
 namespace {
@@ -20,18 +23,27 @@ double distance(double actual, double expected) {
   return std::isnan(difference) ? std::numeric_limits<double>::infinity() : difference;
 }
 
-void expect_length(const char* name, std::size_t length, std::size_t expected) {
-  if (length == expected) return;
-  throw Error(ErrorCode::kInvalidArgument,
-              fmt::format("{} has {} elements: {} are needed for this problem", name, length, expected));
+struct Length {
+  const char* name;
+  std::size_t elements, expected;
+};
+
+/// Throws Error{kInvalidArgument} naming every array whose length is not the expected one.
+void expect_lengths(std::initializer_list<Length> lengths) {
+  std::string message;
+  for (const Length& length : lengths) {
+    if (length.elements == length.expected) continue;
+    message += fmt::format("{}{} has {} elements: {} are needed for this problem", message.empty() ? "" : "; ",
+                           length.name, length.elements, length.expected);
+  }
+  if (!message.empty()) throw Error(ErrorCode::kInvalidArgument, message);
 }
 
 /// Compares a gradient, rows of `head_dim` elements, of which those that `is_zero` names must be exactly 0.
 template <typename IsZero>
-GradientError compare_gradient(const char* name, DataType dtype, int head_dim, std::span<const std::uint16_t> actual,
+GradientError compare_gradient(DataType dtype, int head_dim, std::span<const std::uint16_t> actual,
                                const std::vector<double>& reference, const std::vector<float>& naive, double terms,
                                const IsZero& is_zero) {
-  expect_length(name, actual.size(), reference.size());
   GradientError result;
   double max_reference = 0;
   for (std::size_t row = 0; row < reference.size() / head_dim; ++row) {
@@ -64,8 +76,8 @@ Comparison compare(const ForwardProblem& problem, std::span<const std::uint16_t>
                    int threads) {
   const ForwardResult reference = attention(problem, threads);
   const std::vector<float> naive = naive_attention(problem, threads);
-  expect_length("output", output.size(), reference.output.size());
-  if (!lse.empty()) expect_length("lse", lse.size(), reference.lse.size());
+  expect_lengths({{"output", output.size(), reference.output.size()},
+                  {"lse", lse.size(), lse.empty() ? 0 : reference.lse.size()}});
 
   Comparison result;
   double max_reference = 0;
@@ -116,10 +128,14 @@ Comparison compare(const ForwardProblem& problem, std::span<const std::uint16_t>
 GradientComparison compare(const BackwardProblem& problem, std::span<const std::uint16_t> query_gradient,
                            std::span<const std::uint16_t> key_gradient, std::span<const std::uint16_t> value_gradient,
                            int threads) {
+  check(problem);
+  const ForwardProblem& p = problem.forward;
+  expect_lengths({{"query_gradient", query_gradient.size(), p.query.size()},
+                  {"key_gradient", key_gradient.size(), p.key.size()},
+                  {"value_gradient", value_gradient.size(), p.value.size()}});
   CancellingTerms terms;
   const Gradients<double> reference = gradients(problem, threads, terms);
   const Gradients<float> naive = naive_gradients(problem, threads);
-  const ForwardProblem& p = problem.forward;
   // Rows of Q and of K and V, as they lie in memory.
   std::vector<bool> query_sees(static_cast<std::size_t>(p.batch) * p.seqlen_q * p.num_heads_q);
   std::vector<bool> key_is_seen(static_cast<std::size_t>(p.batch) * p.seqlen_k * p.num_heads_kv);
@@ -134,12 +150,10 @@ GradientComparison compare(const BackwardProblem& problem, std::span<const std::
           }
   const auto is_unseen = [&](std::size_t row) { return !key_is_seen[row]; };
   GradientComparison result;
-  result.query = compare_gradient("query_gradient", p.dtype, p.head_dim_qk, query_gradient, reference.query,
-                                  naive.query, terms.query, [&](std::size_t row) { return !query_sees[row]; });
-  result.key = compare_gradient("key_gradient", p.dtype, p.head_dim_qk, key_gradient, reference.key, naive.key,
-                                terms.key, is_unseen);
-  result.value = compare_gradient("value_gradient", p.dtype, p.head_dim_v, value_gradient, reference.value, naive.value,
-                                  0, is_unseen);
+  result.query = compare_gradient(p.dtype, p.head_dim_qk, query_gradient, reference.query, naive.query, terms.query,
+                                  [&](std::size_t row) { return !query_sees[row]; });
+  result.key = compare_gradient(p.dtype, p.head_dim_qk, key_gradient, reference.key, naive.key, terms.key, is_unseen);
+  result.value = compare_gradient(p.dtype, p.head_dim_v, value_gradient, reference.value, naive.value, 0, is_unseen);
   result.passed = result.query.passed && result.key.passed && result.value.passed;
   return result;
 }
