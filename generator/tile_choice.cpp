@@ -46,10 +46,20 @@ constexpr TileConfig kBackwardMiddle[] = {
     {64, 128, 8, 2, false, 2}, {64, 128, 8, 2}, {32, 128, 8, 2, false, 2}, {64, 64, 4, 2}, {32, 64, 4, 2}};
 constexpr TileConfig kBackwardWide[] = {{64, 64, 8, 2, false, 2}, {32, 64, 8, 2, false, 2}, {32, 32, 4, 2, false, 2}};
 
+/// Whether ptxas 13.0 spills a few bytes where warps share 32 keys, with 128 columns: below sm_90, where no column is
+/// tested but a diagonal is.
+bool spills_shared_keys(const KernelDescriptor& descriptor) {
+  return descriptor.target.compute_capability < 90 && vectors_per_column(descriptor.mask_form) == 0 &&
+         has_diagonal(descriptor.mask_form) && !descriptor.deterministic &&
+         padded_head_dim(std::max(descriptor.head_dim_qk, descriptor.head_dim_v)) == 128;
+}
+
 Candidates backward_candidates_for(const KernelDescriptor& descriptor) {
   const int width = padded_head_dim(std::max(descriptor.head_dim_qk, descriptor.head_dim_v));
   if (width <= 64) return {kBackwardNarrow, 2};
-  return width <= 128 ? Candidates{kBackwardMiddle, 1} : Candidates{kBackwardWide, 1};
+  if (width > 128) return {kBackwardWide, 1};
+  const std::span<const TileConfig> middle = kBackwardMiddle;
+  return {spills_shared_keys(descriptor) ? middle.subspan(1) : middle, 1};
 }
 
 Candidates candidates_for(const KernelDescriptor& descriptor) {

@@ -263,7 +263,7 @@ class QueryRing {
 /// The mask of the warp's keys in a query tile. What rows see a key is found out anew at each use, so that it occupies
 /// no register while products are made.
 struct Mask {
-  const RowMask& row_mask;
+  RowMask row_mask;
   unsigned bounds;
   int first_tile_key;
   int first_tile_row;
@@ -332,7 +332,6 @@ struct QuerySplit {
 /// One step of the main loop.
 struct Step {
   const BackwardArguments& arguments;
-  const RowMask& row_mask;
   const QueryRing& ring;
   const RowTileWalk& walk;
   const KeyTileWork& work;
@@ -374,7 +373,8 @@ struct Step {
   __device__ __forceinline__ ScoreTile probability() const { return {shared + Layout::kProbability}; }
 
   __device__ __forceinline__ Mask mask(int position) const {
-    return {row_mask, ring.bounds(position), work.key_tile() * config::kTileK, walk.at(position).tile * config::kTileQ};
+    return {RowMask(arguments), ring.bounds(position), work.key_tile() * config::kTileK,
+            walk.at(position).tile * config::kTileQ};
   }
 
   /// P^T and dS^T of the warp's keys and rows, pass by pass; and, where keys are not shared, dV and dK.
@@ -612,8 +612,7 @@ __device__ __forceinline__ void backward_attention(const BackwardArguments& argu
   RowCopy<ValueTile, config::kHeadDimV>::start(
       ValueTile{shared + Layout::kValue}, head_rows(arguments.value, arguments.value_strides, work.batch(), head_kv),
       row_bytes(arguments.value_strides), first_key, arguments.seqlen_k);
-  const RowMask row_mask(arguments);
-  const RowTileWalk walk(arguments, row_mask, work, shared + Layout::kWalk);
+  const RowTileWalk walk(arguments, work, shared + Layout::kWalk);
   const QueryRing ring(shared, arguments, work);
   __syncthreads();
 #pragma unroll
@@ -623,7 +622,7 @@ __device__ __forceinline__ void backward_attention(const BackwardArguments& argu
   ValueGradient value_gradient;
   key_gradient.clear();
   value_gradient.clear();
-  const Step step{arguments, row_mask, ring, walk, work, shared};
+  const Step step{arguments, ring, walk, work, shared};
   int position = 0;
 #pragma unroll 1
   for (; walk.at(position).exists; ++position) step.absorb(position, key_gradient, value_gradient);

@@ -71,9 +71,8 @@ class RowTileWalk {
   }
 
   /// Lists the first tiles; the caller lets all warps see them.
-  __device__ __forceinline__ RowTileWalk(const BackwardArguments& arguments, const RowMask& row_mask,
-                                         const KeyTileWork& work, unsigned shared)
-      : arguments_(arguments), row_mask_(row_mask), work_(work), list_(shared) {
+  __device__ __forceinline__ RowTileWalk(const BackwardArguments& arguments, const KeyTileWork& work, unsigned shared)
+      : arguments_(arguments), work_(work), list_(shared) {
     if (threadIdx.x >= 32) return;
     if (has_plan(arguments)) {
       list_planned(0, {0, 0, 0});
@@ -141,8 +140,9 @@ class RowTileWalk {
   /// Lists half a list of positions from `first` on. Of all heads the same tiles: those with rows that see some key, as
   /// far as rows alone decide.
   __device__ __forceinline__ void list_range(int first) const {
-    const RowRange of_first = row_mask_.rows_of_key(first_key());
-    const RowRange of_last = row_mask_.rows_of_key(last_key());
+    const RowMask row_mask(arguments_);
+    const RowRange of_first = row_mask.rows_of_key(first_key());
+    const RowRange of_last = row_mask.rows_of_key(last_key());
     const int last_row = arguments_.seqlen_q - 1;
     const Range tiles{of_first.first / config::kTileQ, min(of_last.last, last_row) / config::kTileQ + 1};
     // Without vectors, the tiles in which every row sees every key.
@@ -223,11 +223,10 @@ class RowTileWalk {
       const uint2 classes = load_global_8(words + work_.key_tile() / 32);
       return before + __popc((classes.x | classes.y) & low_bits(work_.key_tile() % 32));
     }
-    return work_.key_tile() - row_mask_.keys_of_row(row_tile * config::kTileQ).first / config::kTileK;
+    return work_.key_tile() - RowMask(arguments_).keys_of_row(row_tile * config::kTileQ).first / config::kTileK;
   }
 
   const BackwardArguments& arguments_;
-  const RowMask& row_mask_;
   const KeyTileWork& work_;
   unsigned list_;
 };
