@@ -483,6 +483,14 @@ TEST(CompareGradients, NoticesOneWrongElementANanAndAnInfinityInEachGradient) {
   }
 }
 
+TEST(CompareGradients, AcceptsNoInfinityEvenWhereTheNaiveGradientsOverflow) {
+  OwnedBackward owned = random_backward(problem_of(MaskForm::kNone, 1, 2, 1, {1, 1, 1}, 8, 8, DataType::kFloat16));
+  std::ranges::fill(owned.output_gradient, from_float(60000, DataType::kFloat16));  // dV is 120000
+  const Gradients<float> naive = naive_gradients(owned.view());
+  EXPECT_THAT(naive.value, testing::Each(kFloatInfinity));
+  expect_only_wrong(compared(owned, rounded(naive, DataType::kFloat16)), kParts[2]);
+}
+
 TEST(CompareGradients, NoticesTheSmallestNumberInARowThatSeesNoKey) {
   OwnedBackward owned = problem_with_dead_rows();
   Bits bits = rounded(gradients(owned.view()), DataType::kBfloat16);
