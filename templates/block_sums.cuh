@@ -17,14 +17,14 @@ class BlockSums {
   __device__ __forceinline__ BlockSums(float* tile, int lane)
       : lane_(tile + lane * (config::kHasVectorReductions ? 4 : 1)) {}
 
-  /// Adds an accumulator, whoever else adds to the block at the same time.
+  /// Adds an accumulator: in turn with other CTAs, or whoever else adds to the block at the same time.
   __device__ __forceinline__ void add(int row_block, int column_block, const Accumulator& value) const {
     float* block = at(row_block, column_block);
     if constexpr (config::kHasVectorReductions) {
-      reduce_add(block, value.at);
+      reduce_add<config::kDeterministic>(block, value.at);
     } else {
 #pragma unroll
-      for (int i = 0; i < 4; ++i) reduce_add(block + 32 * i, value.at[i]);
+      for (int i = 0; i < 4; ++i) reduce_add<config::kDeterministic>(block + 32 * i, value.at[i]);
     }
   }
   __device__ __forceinline__ void store(int row_block, int column_block, const Accumulator& value) const {

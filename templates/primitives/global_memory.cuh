@@ -19,16 +19,30 @@ __device__ __forceinline__ uint4 load_global_16(const void* address) {
   return value;
 }
 
-/// Adds to a number in memory, in one step with regard to all other threads; nothing comes back.
+// Numbers that are added to memory; nothing comes back. From concurrently running CTAs, each addition is one step. In
+// turn, where acquired and released turns keep those of other CTAs apart, only threads of the CTA are reckoned with.
+
+template <bool kInTurn>
 __device__ __forceinline__ void reduce_add(float* address, float value) {
-  asm volatile("red.relaxed.gpu.global.add.f32 [%0], %1;" ::"l"(address), "f"(value) : "memory");
+  if constexpr (kInTurn) {
+    asm volatile("red.relaxed.cta.global.add.f32 [%0], %1;" ::"l"(address), "f"(value) : "memory");
+  } else {
+    asm volatile("red.relaxed.gpu.global.add.f32 [%0], %1;" ::"l"(address), "f"(value) : "memory");
+  }
 }
 
-/// The same for four neighbours, each by itself; from sm_90 on.
+/// Four neighbours, each by itself; from sm_90 on.
+template <bool kInTurn>
 __device__ __forceinline__ void reduce_add(float* address, const float (&value)[4]) {
-  asm volatile("red.relaxed.gpu.global.add.v4.f32 [%0], {%1, %2, %3, %4};" ::"l"(address), "f"(value[0]), "f"(value[1]),
-               "f"(value[2]), "f"(value[3])
-               : "memory");
+  if constexpr (kInTurn) {
+    asm volatile("red.relaxed.cta.global.add.v4.f32 [%0], {%1, %2, %3, %4};" ::"l"(address), "f"(value[0]),
+                 "f"(value[1]), "f"(value[2]), "f"(value[3])
+                 : "memory");
+  } else {
+    asm volatile("red.relaxed.gpu.global.add.v4.f32 [%0], {%1, %2, %3, %4};" ::"l"(address), "f"(value[0]),
+                 "f"(value[1]), "f"(value[2]), "f"(value[3])
+                 : "memory");
+  }
 }
 
 /// Adds to a count; all that this thread did, and all that it knows of, is seen by whoever acquires the sum.

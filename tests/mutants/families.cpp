@@ -131,9 +131,11 @@ Scenario backward(const BackwardChoice& choice, const forward_tests::Extents& ex
 Family backward_family() {
   constexpr TileConfig kTwoSlots{16, 32, 2, 2};
   constexpr TileConfig kThreeSlots{16, 32, 2, 3};
-  constexpr TileConfig kShared{32, 32, 4, 2, false, 2};
+  constexpr TileConfig kShared{64, 32, 4, 2, false, 2};  // two key tiles begin at a row tile of the diagonal
   const forward_tests::Extents two_key_tiles{.batch = 1, .seqlen_q = 75, .seqlen_k = 60};
-  const forward_tests::Extents square{.batch = 1, .seqlen_q = 100, .seqlen_k = 100};
+  const forward_tests::Extents square{.batch = 1, .seqlen_q = 140, .seqlen_k = 140};
+  const forward_tests::Extents many_rows{.batch = 1, .seqlen_q = 700, .seqlen_k = 40};
+  const forward_tests::Extents most_rows{.batch = 1, .seqlen_q = 2500, .seqlen_k = 40};
   const forward_tests::Extents group{.batch = 1, .seqlen_q = 50, .seqlen_k = 70, .heads_q = 2, .heads_kv = 1};
   const forward_tests::Extents long_keys{
       .batch = 1, .seqlen_q = 700, .seqlen_k = 70, .heads_q = 2, .heads_kv = 1, .heads_mask = 2};
@@ -151,11 +153,15 @@ Family backward_family() {
       backward({.form = MaskForm::kWindow, .deterministic = true, .tile = kShared}, square,
                {.window_left = 20, .window_right = 3}),
       backward({.form = MaskForm::kC1, .deterministic = true, .tile = kShared, .with_plan = true}, square, documents),
+      backward({.form = MaskForm::kC1, .deterministic = true, .tile = kShared, .with_plan = true}, most_rows,
+               none_masked),
       backward({.form = MaskForm::kC1, .deterministic = true, .tile = kShared}, square, documents),
       backward({.form = MaskForm::kF4, .tile = kTwoSlots, .head_dims = {32, 48}, .with_plan = true}, two_key_tiles,
                {.intervals = Intervals::kHoles}),
       backward({.form = MaskForm::kF4, .tile = kTwoSlots, .head_dims = {32, 48}, .with_plan = true}, two_key_tiles,
                all_masked),
+      backward({.form = MaskForm::kF4, .tile = kTwoSlots, .head_dims = {32, 48}, .with_plan = true}, many_rows,
+               none_masked),
       backward({.form = MaskForm::kF2, .deterministic = true, .tile = kTwoSlots, .with_plan = true}, long_keys,
                none_masked),
       backward({.form = MaskForm::kF2, .deterministic = true, .tile = kTwoSlots, .with_plan = true}, square, documents),

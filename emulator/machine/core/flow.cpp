@@ -162,6 +162,21 @@ void branch(Warp& warp, std::uint32_t target) {
   }
 }
 
+/// The last thread of a CTA goes: what its copies write then is no longer its memory.
+void refuse_copies_in_flight(Warp& warp) {
+  for (const Warp& each : warp.cta->warps) {
+    for (const AsyncCopy& copy : each.copies) {
+      if (copy.mask == 0) continue;
+      const auto lane = static_cast<std::uint32_t>(std::countr_zero(copy.mask));
+      warp.fault(Fault::Kind::kPending, static_cast<std::uint32_t>(std::countr_zero(warp.mask)),
+                 fmt::format("the CTA ends while an asynchronous copy of {} is under way, and its shared memory may be "
+                             "another CTA's when that lands; that copy is\n  {}\nwhat would order them: "
+                             "cp.async.wait_all by that thread\nand this is",
+                             place_of(each, lane), warp.launch->program->quote(copy.line)));
+    }
+  }
+}
+
 void exit_lanes(Warp& warp) {
   warp.exited |= warp.mask;
   warp.active &= ~warp.mask;
@@ -176,8 +191,7 @@ void exit_lanes(Warp& warp) {
   if (!warp.done()) return;
   finish_products(warp);
   if (cta.live_warps == 1) {
-    // Copies that nobody waited for own their bytes until the last thread is gone.
-    for (Warp& each : cta.warps) complete_copies(each, kAllLanes, 0, true);
+    refuse_copies_in_flight(warp);
     finish_bulk_copies(warp);
     forget_publications(*warp.launch, cta);
     if (warp.launch->races) check_remote_accesses(warp);
