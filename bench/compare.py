@@ -5,8 +5,8 @@
     python3 bench/compare.py --head-dims 128 --seqlens 8192 --masks causal --tile 128,64,8,2,0
     python3 bench/compare.py --device emulator --self-check      # no GPU, no torch: proves the bindings
 
-Every case is first compared with fp64 on a slice of rows. Rounds are interleaved (each candidate in turn, the first one
-rotating), every run starts with a cold L2, data is N(0, 1). A ratio is the median of the rounds' ratios. FLOPs are
+Every case is first compared with fp64 on a slice of rows. Rounds are interleaved (each candidate once, in an order of
+its own), every run starts with a cold L2, data is N(0, 1). A ratio is the median of the rounds' ratios. FLOPs are
 counted by visible pairs: 2 (head_dim_qk + head_dim_v) each.
 """
 
@@ -14,6 +14,7 @@ import argparse
 import json
 import math
 import os
+import random
 import re
 import statistics
 import sys
@@ -24,7 +25,8 @@ import self_check
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 DEFAULT_LIBRARY = os.path.join(HERE, "..", "build", "lib", "libflashmask.so")
-MASKS = {"full": "none", "causal": "causal", "causal-document": "c1", "document": "f2"}
+MASKS = {"full": "none", "causal": "causal", "causal-document": "c1", "document": "f2", "sliding-window": "c1"}
+WINDOW_SHARE = 16  # of the sequence, the query's own key included
 REFERENCE_ROWS = 192  # per slice; with all keys, in fp64
 
 
@@ -47,6 +49,7 @@ class Case:
         for n, first in enumerate(self.bounds[:-1]):
             document[first:] = n
         self.document = document.cuda()
+        self.window = max(1, seqlen // WINDOW_SHARE)
 
     @property
     def name(self):
@@ -56,8 +59,10 @@ class Case:
         """Bool [len(rows), seqlen]."""
         keys = self.torch.arange(self.seqlen, device="cuda")
         seen = self.torch.ones(len(rows), self.seqlen, dtype=self.torch.bool, device="cuda")
-        if self.mask in ("causal", "causal-document"):
+        if self.mask in ("causal", "causal-document", "sliding-window"):
             seen &= keys[None, :] <= rows[:, None]
+        if self.mask == "sliding-window":
+            seen &= keys[None, :] > rows[:, None] - self.window
         if self.mask in ("causal-document", "document"):
             seen &= self.document[None, :] == self.document[rows][:, None]
         return seen
@@ -67,13 +72,17 @@ class Case:
         n, lengths = self.seqlen, [b - a for a, b in zip(self.bounds, self.bounds[1:])]
         return {"full": n * n, "causal": n * (n + 1) // 2,
                 "causal-document": sum(length * (length + 1) // 2 for length in lengths),
-                "document": sum(length * length for length in lengths)}[self.mask]
+                "document": sum(length * length for length in lengths),
+                "sliding-window": n * self.window - self.window * (self.window - 1) // 2}[self.mask]
 
     def flops(self):
         return 4 * self.head_dim * self.pairs() * self.heads * self.batch
 
     def intervals(self):
         """startend_row_indices [batch, 1, seqlen, vectors] on the GPU, or None."""
+        if self.mask == "sliding-window":
+            end = self.torch.arange(self.seqlen, device="cuda", dtype=self.torch.int32) + self.window
+            return end[None, None, :, None].expand(self.batch, 1, -1, -1).contiguous()
         if self.mask not in ("causal-document", "document"):
             return None
         bounds = self.torch.tensor(self.bounds, device="cuda", dtype=self.torch.int32)
@@ -136,7 +145,9 @@ class Flex:
         from torch.nn.attention.flex_attention import create_block_mask, flex_attention
         document = case.document
         def mask_mod(_batch, _head, i, j):
-            seen = i >= j if case.mask in ("causal", "causal-document") else i >= 0
+            seen = i >= j if case.mask in ("causal", "causal-document", "sliding-window") else i >= 0
+            if case.mask == "sliding-window":
+                return seen & (i - j < case.window)
             return seen & (document[i] == document[j]) if "document" in case.mask else seen
         if Flex.compiled is None:
             Flex.compiled = case.torch.compile(flex_attention, dynamic=False)
@@ -240,8 +251,8 @@ def measure(clock, candidates, options):
             clock.milliseconds(candidates[name].run)
     rounds = {name: [] for name in names}
     for turn in range(options.rounds):
-        first = turn % len(names)
-        for name in names[first:] + names[:first]:
+        # In another order every time: a candidate also feels how hot its predecessor left the GPU.
+        for name in random.Random(turn).sample(names, len(names)):
             times = [clock.milliseconds(candidates[name].run) for _ in range(options.repeats)]
             rounds[name].append(statistics.median(times))
     return rounds

@@ -131,6 +131,70 @@ def check_plan(device, runtime, mask):
         device.free(address)
 
 
+def gradients(q, k, v, dout, dlse, visible, scale):
+    """(dq, dk, dv) of one head, by the chain rule; as attention()."""
+    out, lse = attention(q, k, v, visible, scale)
+    def dot(a, b):
+        return sum(x * y for x, y in zip(a, b))
+    dq, dk, dv = ([[0.0] * len(row) for row in rows] for rows in (q, k, v))
+    for i, row in enumerate(q):
+        for j, key in enumerate(k):
+            if not visible(i, j):
+                continue
+            p = math.exp(scale * dot(row, key) - lse[i])
+            ds = scale * p * (dot(dout[i], v[j]) - dot(dout[i], out[i]) + dlse[i])
+            for d in range(len(row)):
+                dq[i][d] += ds * key[d]
+                dk[j][d] += ds * row[d]
+            for d in range(len(v[j])):
+                dv[j][d] += p * dout[i][d]
+    return dq, dk, dv
+
+
+def check_backward(device, runtime, deterministic):
+    """A causal backward behind its forward, with a gradient on LSE."""
+    n, head_dim, scale = 19, 16, 0.3
+    rng = random.Random(11)
+    bits = [[[to_bf16(rng.gauss(0, 1)) for _ in range(head_dim)] for _ in range(n)] for _ in range(4)]
+    numbers = [[[from_bf16(b) for b in row] for row in rows] for rows in bits]
+    dlse = [float(rng.randrange(-2, 3)) for _ in range(n)]
+    addresses = [device.upload(struct.pack(f"<{n * head_dim}H", *[b for row in rows for b in row])) for rows in bits]
+    addresses += [device.upload(b"\xff" * (n * head_dim * 2)) for _ in range(4)]
+    q, k, v, dout, out, dq, dk, dv = (fm.Tensor.packed(address, n, 1, head_dim) for address in addresses)
+    addresses += [device.upload(b"\xff" * (n * 4)), device.upload(struct.pack(f"<{n}f", *dlse))]
+
+    forward = runtime.forward_args()
+    forward.batch = forward.num_heads_q = forward.num_heads_kv = 1
+    forward.seqlen_q = forward.seqlen_k = n
+    forward.softmax_scale = scale
+    forward.query, forward.key, forward.value, forward.output, forward.lse = q, k, v, out, addresses[8]
+    runtime.request("bf16", head_dim, "causal").launch(forward)
+
+    kernel = runtime.request("bf16", head_dim, "causal", pass_="backward", deterministic=deterministic)
+    args = runtime.backward_args(forward)
+    args.output_gradient, args.lse_gradient = dout, addresses[9]
+    args.query_gradient, args.key_gradient, args.value_gradient = dq, dk, dv
+    size = kernel.backward_workspace_size(args)
+    addresses.append(device.upload(b"\xff" * size))
+    kernel.launch_backward(args, addresses[-1], size)
+
+    expected = gradients(*numbers, dlse, lambda i, j: j <= i, scale)
+    for name, tensor, rows in zip(("dq", "dk", "dv"), (dq, dk, dv), expected):
+        actual = struct.unpack(f"<{n * head_dim}H", device.download(tensor.data, n * head_dim * 2))
+        for i, row in enumerate(rows):
+            for d, value in enumerate(row):
+                got = from_bf16(actual[i * head_dim + d])
+                assert abs(got - value) < 0.03 * max(1, abs(value)), f"{name}[{i}][{d}] = {got}, expected {value}"
+    try:
+        args.key_gradient = k
+        kernel.launch_backward(args, addresses[-1], size)
+        raise AssertionError("a gradient over its own tensor was accepted")
+    except fm.Error as error:
+        assert error.status == "invalid argument" and "key_gradient overlaps key" in str(error), str(error)
+    for address in addresses:
+        device.free(address)
+
+
 def run(library_path, target):
     paper_masks.check()
     library = fm.Library(library_path)
@@ -155,6 +219,8 @@ def run(library_path, target):
             raise AssertionError("head_dim 100 was accepted")
         except fm.Error as error:
             assert "head_dim_qk = 100" in str(error), str(error)
+        for deterministic in (False, True):
+            check_backward(device, fm.Runtime(library, device, cache), deterministic)
         check_plan(device, fm.Runtime(library, device, cache), paper_masks.make("document", 700))
         print(f"self-check passed: flashmask {library.version} on the {device.info.name.decode()} "
-              f"({device.info.target.decode()}), 4 mask forms, a plan, {len(paper_masks.MASKS)} masks in plain Python")
+              f"({device.info.target.decode()}), 4 mask forms, a plan, two backwards, {len(paper_masks.MASKS)} masks in plain Python")

@@ -20,13 +20,14 @@ int backward_shared_bytes(const KernelDescriptor& descriptor, const TileConfig& 
   constexpr int kElement = 2;
   constexpr int kRowTerms = 8;
   const int columns = padded_head_dim(descriptor.head_dim_qk) + padded_head_dim(descriptor.head_dim_v);
-  const int slot = config.tile_q * (columns * kElement + kRowTerms) +
-                   config.tile_k * 4 * vectors_per_column(descriptor.mask_form);
+  const int slot =
+      config.tile_q * (columns * kElement + kRowTerms) + config.tile_k * 4 * vectors_per_column(descriptor.mask_form);
   const int scores = config.tile_q * config.tile_k * kElement * (config.column_warps > 1 ? 2 : 1);
-  // Two halves of 64 tile numbers and heads, and where the list ends.
-  const int walk = 2 * 64 * (descriptor.deterministic ? 16 : 8) + 16;
-  constexpr int kTicket = 16;
-  return config.tile_k * columns * kElement + config.stages * slot + scores + walk + kTicket;
+  // Two halves of 32 tile numbers and heads, and where the list ends; what the CTA works on.
+  const int walk = 2 * 32 * (descriptor.deterministic ? 16 : 8) + 16;
+  constexpr int kWork = 16;
+  const int ticket = descriptor.deterministic ? 16 : 0;
+  return config.tile_k * columns * kElement + config.stages * slot + scores + walk + kWork + ticket;
 }
 
 int backward_gradient_registers(const KernelDescriptor& descriptor, const TileConfig& config) {
@@ -39,8 +40,7 @@ int backward_pass_rows(const KernelDescriptor& descriptor, const TileConfig& con
   const int rows_of_warp = config.tile_q / config.column_warps;
   for (const int rows : {64, 32}) {
     const int scores = key_blocks(config) * rows / 2;
-    if (rows_of_warp % rows == 0 &&
-        backward_gradient_registers(descriptor, config) + 2 * scores <= kMostAccumulators)
+    if (rows_of_warp % rows == 0 && backward_gradient_registers(descriptor, config) + 2 * scores <= kMostAccumulators)
       return rows;
   }
   return 16;

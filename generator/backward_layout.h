@@ -15,8 +15,8 @@ int backward_shared_bytes(const KernelDescriptor& descriptor, const TileConfig& 
 
 /// Accumulators of a thread that hold its part of dK and dV.
 int backward_gradient_registers(const KernelDescriptor& descriptor, const TileConfig& config);
-/// Rows whose scores, and their gradients, a warp of the main kernel holds at a time: 16, 32 or 64, as many as leave the
-/// compiler registers.
+/// Rows whose scores, and their gradients, a warp of the main kernel holds at a time: 16, 32 or 64, as many as leave
+/// the compiler registers.
 int backward_pass_rows(const KernelDescriptor& descriptor, const TileConfig& config);
 
 /// Whether reductions of four floats at a time exist on the target; sums then lie in another order.

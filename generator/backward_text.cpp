@@ -38,8 +38,7 @@ std::vector<std::string_view> backward_templates(const KernelDescriptor& descrip
 /// Whether the accumulators of a thread leave so little that ptxas spills what it could keep from tile to tile.
 bool registers_are_short(const KernelDescriptor& descriptor, const TileConfig& config) {
   constexpr int kMany = 160;  // of 255
-  const int scores =
-      config.tile_k * config.column_warps / config.warps * backward_pass_rows(descriptor, config) / 32;
+  const int scores = config.tile_k * config.column_warps / config.warps * backward_pass_rows(descriptor, config) / 32;
   return backward_gradient_registers(descriptor, config) + 2 * scores >= kMany;
 }
 
@@ -95,11 +94,11 @@ KernelText backward_text(const KernelDescriptor& descriptor, const TileConfig& c
   text.templates = backward_templates(descriptor);
   // The kernels around the main one are bound by memory: as many threads as an SM has room for.
   constexpr int kThreadsPerSm = 1024;
-  text.tail = entry_text(text.entries[0], "prepare_backward", kBackwardPrepareThreads,
-                         kThreadsPerSm / kBackwardPrepareThreads) +
-              entry_text(text.entries[1], "backward_attention", threads, std::clamp(resources.ctas_per_sm, 1, 2)) +
-              entry_text(text.entries[2], "finish_backward", kBackwardFinishThreads,
-                         kThreadsPerSm / kBackwardFinishThreads);
+  text.tail =
+      entry_text(text.entries[0], "prepare_backward", kBackwardPrepareThreads,
+                 kThreadsPerSm / kBackwardPrepareThreads) +
+      entry_text(text.entries[1], "backward_attention", threads, std::clamp(resources.ctas_per_sm, 1, 2)) +
+      entry_text(text.entries[2], "finish_backward", kBackwardFinishThreads, kThreadsPerSm / kBackwardFinishThreads);
   text.threads = threads;
   text.shared_bytes = resources.shared_bytes;
   return text;

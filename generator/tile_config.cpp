@@ -29,10 +29,9 @@ void check_backward_tile(std::vector<std::string>& rules, const TileConfig& conf
   const int sharing = can_share ? config.column_warps : 1;
   const int key_step = 16 * std::clamp(config.warps, 1, 8) / sharing;
   if (config.tile_k < key_step || config.tile_k > 256 || config.tile_k % key_step != 0)
-    rules.push_back(fmt::format("tile_k = {}: a multiple of {} (16 keys for each of {}) up to 256 is needed",
-                                config.tile_k, key_step,
-                                sharing == 1 ? fmt::format("{} warps", key_step / 16)
-                                             : fmt::format("{} pairs of warps", key_step / 16)));
+    rules.push_back(fmt::format(
+        "tile_k = {}: a multiple of {} (16 keys for each of {}) up to 256 is needed", config.tile_k, key_step,
+        sharing == 1 ? fmt::format("{} warps", key_step / 16) : fmt::format("{} pairs of warps", key_step / 16)));
   const int row_step = 16 * sharing;
   if (config.tile_q < row_step || config.tile_q > 128 || config.tile_q % row_step != 0)
     rules.push_back(fmt::format("tile_q = {}: a multiple of {} up to 128 is needed", config.tile_q, row_step));

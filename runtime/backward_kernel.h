@@ -47,7 +47,7 @@ BackwardWorkspace backward_workspace(const KernelDescriptor& descriptor, const T
 
 /// The kernels' parameter for a launch that breaks no rule; `workspace` is the address of one that is large enough.
 BackwardArguments backward_arguments(const KernelDescriptor& descriptor, const BackwardLaunch& launch,
-                                     DevicePointer workspace,
-                                     const BackwardWorkspace& layout, std::size_t l2_bytes);
+                                     DevicePointer workspace, const BackwardWorkspace& layout,
+                                     const DeviceProperties& properties);
 
 }  // namespace flashmask

@@ -243,8 +243,12 @@ flashmask::RequestOptions options_of(const fm_tile_config* given) {
   flashmask::RequestOptions options;
   if (!given) return options;
   const fm_tile_config config = taken(given, fm_tile_config{}, "fm_tile_config");
-  options.config =
-      flashmask::TileConfig{config.tile_q, config.tile_k, config.warps, config.stages, config.query_in_registers != 0};
+  options.config = flashmask::TileConfig{.tile_q = config.tile_q,
+                                         .tile_k = config.tile_k,
+                                         .warps = config.warps,
+                                         .stages = config.stages,
+                                         .query_in_registers = config.query_in_registers != 0,
+                                         .column_warps = config.column_warps == 0 ? 1 : config.column_warps};
   return options;
 }
 

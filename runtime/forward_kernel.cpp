@@ -48,7 +48,8 @@ ForwardArguments forward_arguments(const KernelDescriptor& descriptor, const Til
       .lse = device_pointer<float>(launch.lse),
       .row_intervals = device_pointer<const int>(launch.startend_row_indices),
       .plan_work = has_plan ? device_pointer<const mask_plan::Work>(launch.plan.data + plan.row_work) : nullptr,
-      .plan_classes = has_plan ? device_pointer<const mask_plan::TileWord>(launch.plan.data + plan.row_classes) : nullptr,
+      .plan_classes =
+          has_plan ? device_pointer<const mask_plan::TileWord>(launch.plan.data + plan.row_classes) : nullptr,
       .query_strides = strides_of(launch.query),
       .key_strides = strides_of(launch.key),
       .value_strides = strides_of(launch.value),

@@ -19,6 +19,7 @@ std::string precompile_command(const KernelDescriptor& descriptor, const TileCon
   if (descriptor.causal_alignment != CausalAlignment::kBottomRight)
     command += fmt::format(" --causal-alignment {}", to_string(descriptor.causal_alignment));
   command += fmt::format(" --target {}", to_string(descriptor.target));
+  if (descriptor.deterministic) command += " --deterministic";
   if (const TileConfig usual = default_tile_config(descriptor); !(config == usual))
     command += fmt::format(" --tile {},{}", config.tile_q, config.tile_k);
   return command;

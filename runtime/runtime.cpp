@@ -9,8 +9,8 @@
 
 #include "cache/single_flight.h"
 #include "generator/generate.h"
-#include "runtime/compile/compiler.h"
 #include "runtime/backward_kernel.h"
+#include "runtime/compile/compiler.h"
 #include "runtime/device_mask/build_kernels.h"
 #include "runtime/explanation.h"
 #include "runtime/forward_kernel.h"

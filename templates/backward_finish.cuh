@@ -76,8 +76,7 @@ __device__ __forceinline__ void finish_backward(const BackwardArguments& argumen
     constexpr int kSums = config::kTileK * config::kPaddedHeadDimV;
     backward::round_tile<config::kPaddedHeadDimV>(
         arguments.value_sums + tile * kSums, arguments.splits, key_tiles * kSums, config::kTileK,
-        rows_of(arguments.value_gradient, arguments.value_gradient_strides, batch, head, first_key,
-                arguments.seqlen_k),
+        rows_of(arguments.value_gradient, arguments.value_gradient_strides, batch, head, first_key, arguments.seqlen_k),
         config::kHeadDimV, 1.0f);
   }
 }

@@ -14,8 +14,7 @@ namespace backward {
 template <int kLanes>
 __device__ __forceinline__ float sum_of_group(float value) {
 #pragma unroll
-  for (int distance = kLanes / 2; distance > 0; distance /= 2)
-    value += __shfl_xor_sync(0xffffffffu, value, distance);
+  for (int distance = kLanes / 2; distance > 0; distance /= 2) value += __shfl_xor_sync(0xffffffffu, value, distance);
   return value;
 }
 
@@ -39,7 +38,12 @@ __device__ __forceinline__ float dot(const uint4& a, const uint4& b) {
 /// lanes as it has chunks of 16 bytes. Grid: row tiles x query heads x batch.
 __device__ __forceinline__ void prepare_backward(const BackwardArguments& arguments) {
   constexpr int kChunks = config::kHeadDimV / 8;
-  constexpr int kLanes = kChunks <= 1 ? 1 : kChunks <= 2 ? 2 : kChunks <= 4 ? 4 : kChunks <= 8 ? 8 : kChunks <= 16 ? 16 : 32;
+  constexpr int kLanes = kChunks <= 1    ? 1
+                         : kChunks <= 2  ? 2
+                         : kChunks <= 4  ? 4
+                         : kChunks <= 8  ? 8
+                         : kChunks <= 16 ? 16
+                                         : 32;
   constexpr int kRowsAtOnce = config::kPrepareThreads / kLanes;
   const int row_tile = static_cast<int>(blockIdx.x % arguments.row_tiles);
   const int slice = static_cast<int>(blockIdx.x / arguments.row_tiles);

@@ -51,7 +51,7 @@ using KeyGradient = AccumulatorTile<kKeyBlocks, 2 * pairs_of_warp(kColumnPairsQk
 using ValueGradient = AccumulatorTile<kKeyBlocks, 2 * pairs_of_warp(kColumnPairsV)>;
 
 /// Shared memory: keys, values, the slots of the ring of query tiles, dS^T and, where warps share keys, P^T, the list
-/// of tiles to visit, the ticket.
+/// of tiles to visit, the work of the CTA, its ticket.
 struct Layout {
   static constexpr int kKey = 0;
   static constexpr int kValue = kKey + KeyTile::kBytes;
@@ -65,8 +65,9 @@ struct Layout {
   static constexpr int kScoreGradient = kRing + config::kStages * kSlotBytes;
   static constexpr int kProbability = kScoreGradient + ScoreTile::kBytes;
   static constexpr int kWalk = kProbability + (kWarpsShareKeys ? ScoreTile::kBytes : 0);
-  static constexpr int kTicket = kWalk + RowTileWalk::kSharedBytes;
-  static constexpr int kBytes = kTicket + 16;
+  static constexpr int kWork = kWalk + RowTileWalk::kSharedBytes;
+  static constexpr int kTicket = kWork + KeyTileWork::kSharedBytes;
+  static constexpr int kBytes = kTicket + (config::kDeterministic ? 16 : 0);
 };
 static_assert(Layout::kBytes == config::kSharedBytes, "the generator's resource model must know this layout");
 
@@ -213,17 +214,17 @@ class QueryRing {
   }
 
   __device__ __forceinline__ void copy(const VisitedRows& rows, unsigned slot) const {
-    const int head = work_.first_head + rows.head;
+    const int head = work_.first_head() + rows.head;
     const int first_row = rows.tile * config::kTileQ;
     RowCopy<QueryTile, config::kHeadDimQk>::start(
-        QueryTile{slot}, head_rows(arguments_.query, arguments_.query_strides, work_.batch, head),
+        QueryTile{slot}, head_rows(arguments_.query, arguments_.query_strides, work_.batch(), head),
         row_bytes(arguments_.query_strides), first_row, arguments_.seqlen_q);
     RowCopy<OutputTile, config::kHeadDimV>::start(
         OutputTile{slot + Layout::kOutput},
-        head_rows(arguments_.output_gradient, arguments_.output_gradient_strides, work_.batch, head),
+        head_rows(arguments_.output_gradient, arguments_.output_gradient_strides, work_.batch(), head),
         row_bytes(arguments_.output_gradient_strides), first_row, arguments_.seqlen_q);
     copy_terms(arguments_.row_terms +
-                   (static_cast<long long>(work_.batch) * arguments_.num_heads_q + head) * arguments_.row_tiles *
+                   (static_cast<long long>(work_.batch()) * arguments_.num_heads_q + head) * arguments_.row_tiles *
                        config::kTileQ +
                    first_row,
                slot + Layout::kTerms);
@@ -236,14 +237,13 @@ class QueryRing {
 #pragma unroll
     for (int first = 0; first < config::kTileQ / kRowsOfCopy; first += config::kThreads) {
       const int part = first + static_cast<int>(read_thread());
-      if (part < config::kTileQ / kRowsOfCopy)
-        copy_16_async(destination + 16 * part, terms + kRowsOfCopy * part, 16);
+      if (part < config::kTileQ / kRowsOfCopy) copy_16_async(destination + 16 * part, terms + kRowsOfCopy * part, 16);
     }
   }
 
   template <int kColumnBytes>
   __device__ __forceinline__ void copy_bounds(int mask_head, unsigned destination) const {
-    const int first_key = work_.key_tile * config::kTileK;
+    const int first_key = work_.key_tile() * config::kTileK;
     const int* source =
         arguments_.row_intervals + (static_cast<long long>(mask_head) * arguments_.seqlen_k + first_key) * kVectors;
 #pragma unroll
@@ -260,43 +260,44 @@ class QueryRing {
   const KeyTileWork& work_;
 };
 
-/// The mask of the warp's keys in a query tile: of the keys lane / 4 (+ 8) of each block, the rows that see them.
+/// The mask of the warp's keys in a query tile. What rows see a key is found out anew at each use, so that it occupies
+/// no register while products are made.
 struct Mask {
-  VisibleRows<config::kTileQ> keys[kKeyBlocks][2];
+  RowMask row_mask;
+  unsigned bounds;
+  int first_tile_key;
+  int first_tile_row;
 
-  __device__ __forceinline__ Mask(const RowMask& row_mask, int first_tile_key, unsigned bounds, int first_row) {
-    const int lane = lane_number();
-#pragma unroll
-    for (int m = 0; m < kKeyBlocks; ++m)
-#pragma unroll
-      for (int half = 0; half < 2; ++half) {
-        const int key = first_key_of_warp() + 16 * m + 8 * half + lane / 4;
-        keys[m][half] = VisibleRows<config::kTileQ>::of_key(row_mask, first_tile_key + key,
-                                                            bounds + key * kVectors * 4, first_row, lane);
-      }
-  }
-
-  /// Whether no row of the tile sees any key of the warp; the same answer in all lanes.
-  __device__ __forceinline__ bool hides_all() const {
+  /// Whether some row of a pass, from `first_row` of the tile on, sees a key of the warp; the same answer in all lanes.
+  __device__ __forceinline__ bool leaves_some(int first_row) const {
     unsigned some = 0;
 #pragma unroll
-    for (const auto& pair : keys) some |= pair[0].bits | pair[1].bits;
-    return !__any_sync(0xffffffffu, some != 0);
+    for (int m = 0; m < kKeyBlocks; ++m) some |= rows_of(m, 0, first_row) | rows_of(m, 1, first_row);
+    return __any_sync(0xffffffffu, some != 0);
   }
 
-  /// Sets the masked scores of a pass to -infinity, rows from `first_row` of the tile on.
+  /// Sets the masked scores of a pass to -infinity.
   __device__ __forceinline__ void apply(Scores& scores, int first_row) const {
 #pragma unroll
     for (int m = 0; m < kKeyBlocks; ++m)
 #pragma unroll
       for (int half = 0; half < 2; ++half) {
-        const unsigned bits = keys[m][half].bits >> (first_row / 4);
+        const unsigned rows = rows_of(m, half, first_row);
 #pragma unroll
         for (int n = 0; n < kRowBlocks; ++n)
 #pragma unroll
           for (int right = 0; right < 2; ++right)
-            if ((bits >> (2 * n + right) & 1) == 0) scores.block[m][n].at[2 * half + right] = -kInfinity;
+            if ((rows >> (2 * n + right) & 1) == 0) scores.block[m][n].at[2 * half + right] = -kInfinity;
       }
+  }
+
+ private:
+  /// Of the lane's rows of a pass, those that see key lane / 4 (+ 8) of a block.
+  __device__ __forceinline__ unsigned rows_of(int m, int half, int first_row) const {
+    const int lane = lane_number();
+    const int key = first_key_of_warp() + 16 * m + 8 * half + lane / 4;
+    return visible_rows<config::kPassRows>(row_mask, first_tile_key + key, bounds + key * kVectors * 4,
+                                           first_tile_row + first_row, lane);
   }
 };
 
@@ -331,7 +332,6 @@ struct QuerySplit {
 /// One step of the main loop.
 struct Step {
   const BackwardArguments& arguments;
-  const RowMask& row_mask;
   const QueryRing& ring;
   const RowTileWalk& walk;
   const KeyTileWork& work;
@@ -345,8 +345,12 @@ struct Step {
     if (position > 0) pass_turn_on(position - 1);
     ring.request(walk, position + config::kStages - 1);
     differentiate_scores(position, key_gradient, value_gradient);
+    if constexpr (kWarpsShareKeys) {
+      // Of P^T and dS^T of its keys a warp needs what its partner has: no other warp is waited for.
+      synchronize_threads(1 + warp_number() / config::kColumnWarps, 32 * config::kColumnWarps);
+      multiply_exchanged(position, key_gradient, value_gradient);
+    }
     __syncthreads();
-    if constexpr (kWarpsShareKeys) multiply_exchanged(position, key_gradient, value_gradient);
     add_query_gradient(position);
     walk.look_ahead(position);
   }
@@ -359,42 +363,36 @@ struct Step {
   }
 
  private:
-  __device__ __forceinline__ KeyTile keys() const { return from_row(KeyTile{shared + Layout::kKey}, first_key_of_warp()); }
+  __device__ __forceinline__ KeyTile keys() const {
+    return from_row(KeyTile{shared + Layout::kKey}, first_key_of_warp());
+  }
   __device__ __forceinline__ ValueTile values() const {
     return from_row(ValueTile{shared + Layout::kValue}, first_key_of_warp());
   }
   __device__ __forceinline__ ScoreTile score_gradient() const { return {shared + Layout::kScoreGradient}; }
   __device__ __forceinline__ ScoreTile probability() const { return {shared + Layout::kProbability}; }
 
+  __device__ __forceinline__ Mask mask(int position) const {
+    return {RowMask(arguments), ring.bounds(position), work.key_tile() * config::kTileK,
+            walk.at(position).tile * config::kTileQ};
+  }
+
   /// P^T and dS^T of the warp's keys and rows, pass by pass; and, where keys are not shared, dV and dK.
   __device__ __forceinline__ void differentiate_scores(int position, KeyGradient& key_gradient,
                                                        ValueGradient& value_gradient) const {
-    const VisitedRows rows = walk.at(position);
-    if (!rows.is_partial) {
-      run_passes(position, key_gradient, value_gradient, [](Scores&, int) {});
-      return;
-    }
-    const Mask mask(row_mask, work.key_tile * config::kTileK, ring.bounds(position), rows.tile * config::kTileQ);
-    if (mask.hides_all()) {
-      store_nothing();
-      return;
-    }
-    run_passes(position, key_gradient, value_gradient,
-               [&](Scores& scores, int first_row) { mask.apply(scores, first_row); });
-  }
-
-  template <class Hide>
-  __device__ __forceinline__ void run_passes(int position, KeyGradient& key_gradient, ValueGradient& value_gradient,
-                                             const Hide& hide) const {
 #pragma unroll
     for (int pass = 0; pass < kPasses; ++pass) {
       const int first_row = (column_warp() * kPasses + pass) * config::kPassRows;
+      if (walk.at(position).is_partial && !mask(position).leaves_some(first_row)) {
+        store_nothing(first_row);
+        continue;
+      }
       const QueryTile query = from_row(ring.query(position), first_row);
       const OutputTile output_gradient = from_row(ring.output_gradient(position), first_row);
       Scores scores;
       scores.clear();
       multiply_by_transposed(scores, keys(), query);
-      hide(scores, first_row);
+      if (walk.at(position).is_partial) mask(position).apply(scores, first_row);
       Scores gradient;
       gradient.clear();
       multiply_by_transposed(gradient, values(), output_gradient);
@@ -433,17 +431,13 @@ struct Step {
     }
   }
 
-  /// Of a tile in which the warp's keys are seen by no row: the other warps read its part of dS all the same.
-  __device__ __forceinline__ void store_nothing() const {
+  /// Of a pass in which no row sees a key of the warp: the other warps read its part of dS all the same.
+  __device__ __forceinline__ void store_nothing(int first_row) const {
     Scores nothing;
     nothing.clear();
     const ScoreOperands zeros(nothing);
-#pragma unroll
-    for (int pass = 0; pass < kPasses; ++pass) {
-      const int first_row = (column_warp() * kPasses + pass) * config::kPassRows;
-      zeros.store(score_gradient(), first_row);
-      if constexpr (kWarpsShareKeys) zeros.store(probability(), first_row);
-    }
+    zeros.store(score_gradient(), first_row);
+    if constexpr (kWarpsShareKeys) zeros.store(probability(), first_row);
   }
 
   /// dV += P^T dO and dK += dS^T Q of the warp's keys, all rows and its columns.
@@ -464,7 +458,7 @@ struct Step {
   }
 
   __device__ __forceinline__ long long row_tile_of(const VisitedRows& rows) const {
-    return (static_cast<long long>(work.batch) * arguments.num_heads_q + work.first_head + rows.head) *
+    return (static_cast<long long>(work.batch()) * arguments.num_heads_q + work.first_head() + rows.head) *
                arguments.row_tiles +
            rows.tile;
   }
@@ -485,8 +479,7 @@ struct Step {
     for (int step = 0; step < config::kTileK / 16; ++step) {
       OperandA scores[Split::kBlocks];
 #pragma unroll
-      for (int m = 0; m < Split::kBlocks; ++m)
-        load_matrices_transposed(scores[m].reg, score_cursor.at(step, m));
+      for (int m = 0; m < Split::kBlocks; ++m) load_matrices_transposed(scores[m].reg, score_cursor.at(step, m));
 #pragma unroll
       for (int pair = 0; pair < Split::kPairs; ++pair) {
         if (!Split::kIsEven && first_pair + pair >= kColumnPairsQk) break;
@@ -558,60 +551,35 @@ __device__ __forceinline__ unsigned work_number(const BackwardArguments& argumen
   return static_cast<unsigned>(ticket[0]);
 }
 
-}  // namespace backward
-
-/// dK, dV, and the sums of dQ. Grid: key tiles x key heads x parts of their groups x batch.
-__device__ __forceinline__ void backward_attention(const BackwardArguments& arguments) {
-  using namespace backward;
-  const unsigned shared = dynamic_shared_memory();
-  const WorkItem item = work_item({arguments.key_tiles, arguments.section_heads,
-                                   arguments.batch * arguments.num_heads_kv * arguments.splits},
-                                  work_number(arguments, shared));
+/// Which key tile, of which head, a piece of work is.
+__device__ __forceinline__ void write_work(const BackwardArguments& arguments, const WorkItem& item,
+                                           const KeyTileWork& work) {
   const int part = item.head % arguments.splits;
   const int head_kv = item.head / arguments.splits % arguments.num_heads_kv;
-  KeyTileWork work{item.head / arguments.splits / arguments.num_heads_kv,
-                   (head_kv * arguments.splits + part) * arguments.heads_per_cta, item.rank};
+  const int batch = item.head / arguments.splits / arguments.num_heads_kv;
+  const int first_head = (head_kv * arguments.splits + part) * arguments.heads_per_cta;
+  int key_tile = item.rank;
   // Turns are taken in ascending order. Otherwise the first head's longest come first.
-  if (!config::kDeterministic && RowTileWalk::has_plan(arguments))
-    work.key_tile = static_cast<int>(
-        load_global_16(arguments.plan_work +
-                       static_cast<long long>(work.mask_head(arguments, 0)) * arguments.key_tiles + item.rank)
-            .x);
-  const int first_key = work.key_tile * config::kTileK;
-
-  RowCopy<KeyTile, config::kHeadDimQk>::start(
-      KeyTile{shared + Layout::kKey}, head_rows(arguments.key, arguments.key_strides, work.batch, head_kv),
-      row_bytes(arguments.key_strides), first_key, arguments.seqlen_k);
-  RowCopy<ValueTile, config::kHeadDimV>::start(
-      ValueTile{shared + Layout::kValue}, head_rows(arguments.value, arguments.value_strides, work.batch, head_kv),
-      row_bytes(arguments.value_strides), first_key, arguments.seqlen_k);
-  const RowMask row_mask(arguments);
-  const RowTileWalk walk(arguments, row_mask, work, shared + Layout::kWalk);
-  const QueryRing ring(shared, arguments, work);
-  __syncthreads();
-#pragma unroll
-  for (int position = 0; position < config::kStages - 1; ++position) ring.request(walk, position);
-
-  KeyGradient key_gradient;
-  ValueGradient value_gradient;
-  key_gradient.clear();
-  value_gradient.clear();
-  const Step step{arguments, row_mask, ring, walk, work, shared};
-  int position = 0;
-#pragma unroll 1
-  for (; walk.at(position).exists; ++position) step.absorb(position, key_gradient, value_gradient);
-  if constexpr (config::kDeterministic) {
-    __syncthreads();
-    if (position > 0) step.pass_turn_on(position - 1);
+  if (!config::kDeterministic && RowTileWalk::has_plan(arguments)) {
+    const int mask_head = batch * arguments.num_heads_mask + first_head / arguments.heads_per_mask_head;
+    key_tile = static_cast<int>(
+        load_global_16(arguments.plan_work + static_cast<long long>(mask_head) * arguments.key_tiles + item.rank).x);
   }
-  wait_copies<0>();  // of keys that no row sees
+  work.write(batch, first_head, key_tile, part);
+}
 
+/// The end of a CTA: dK and dV.
+__device__ __forceinline__ void write_gradients(const BackwardArguments& arguments, const KeyTileWork& work,
+                                                const KeyGradient& key_gradient, const ValueGradient& value_gradient) {
+  const int batch = work.batch();
+  const int head_kv = work.first_head() / (arguments.heads_per_cta * arguments.splits);
+  const int first_key = work.key_tile() * config::kTileK;
   const long long tile_of_part =
-      ((static_cast<long long>(part) * arguments.batch + work.batch) * arguments.num_heads_kv + head_kv) *
+      ((static_cast<long long>(work.part()) * arguments.batch + batch) * arguments.num_heads_kv + head_kv) *
           arguments.key_tiles +
-      work.key_tile;
+      work.key_tile();
   const auto rows_of = [&](void* data, const RowStrides& strides) {
-    return RowsOut{head_rows(data, strides, work.batch, head_kv) + 2 * first_key * strides.seqlen, 2 * strides.seqlen,
+    return RowsOut{head_rows(data, strides, batch, head_kv) + 2 * first_key * strides.seqlen, 2 * strides.seqlen,
                    arguments.seqlen_k - first_key};
   };
   const auto sums_of = [&](float* sums, int width) {
@@ -622,6 +590,49 @@ __device__ __forceinline__ void backward_attention(const BackwardArguments& argu
                                  arguments.softmax_scale);
   write_gradient<kColumnPairsV>(value_gradient, rows_of(arguments.value_gradient, arguments.value_gradient_strides),
                                 sums_of(arguments.value_sums, config::kPaddedHeadDimV), config::kHeadDimV, 1.0f);
+}
+
+}  // namespace backward
+
+/// dK, dV, and the sums of dQ. Grid: key tiles x key heads x parts of their groups x batch.
+__device__ __forceinline__ void backward_attention(const BackwardArguments& arguments) {
+  using namespace backward;
+  const unsigned shared = dynamic_shared_memory();
+  const WorkItem item = work_item(
+      {arguments.key_tiles, arguments.section_heads, arguments.batch * arguments.num_heads_kv * arguments.splits},
+      work_number(arguments, shared));
+  const KeyTileWork work(shared + Layout::kWork);
+  write_work(arguments, item, work);
+  __syncthreads();
+  const int head_kv = work.first_head() / (arguments.heads_per_cta * arguments.splits);
+  const int first_key = work.key_tile() * config::kTileK;
+  RowCopy<KeyTile, config::kHeadDimQk>::start(KeyTile{shared + Layout::kKey},
+                                              head_rows(arguments.key, arguments.key_strides, work.batch(), head_kv),
+                                              row_bytes(arguments.key_strides), first_key, arguments.seqlen_k);
+  RowCopy<ValueTile, config::kHeadDimV>::start(
+      ValueTile{shared + Layout::kValue}, head_rows(arguments.value, arguments.value_strides, work.batch(), head_kv),
+      row_bytes(arguments.value_strides), first_key, arguments.seqlen_k);
+  const RowTileWalk walk(arguments, work, shared + Layout::kWalk);
+  const QueryRing ring(shared, arguments, work);
+  __syncthreads();
+#pragma unroll
+  for (int position = 0; position < config::kStages - 1; ++position) ring.request(walk, position);
+
+  KeyGradient key_gradient;
+  ValueGradient value_gradient;
+  key_gradient.clear();
+  value_gradient.clear();
+  const Step step{arguments, ring, walk, work, shared};
+  int position = 0;
+#pragma unroll 1
+  for (; walk.at(position).exists; ++position) step.absorb(position, key_gradient, value_gradient);
+  if constexpr (config::kDeterministic) {
+    __syncthreads();
+    if (position > 0) step.pass_turn_on(position - 1);
+  }
+  wait_copies<0>();  // of keys that no row sees
+
+  write_gradients(arguments, work, key_gradient, value_gradient);
 }
 
 }  // namespace flashmask

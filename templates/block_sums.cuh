@@ -6,8 +6,8 @@
 
 namespace flashmask {
 
-/// A tile of fp32 sums in global memory, kColumns wide, in the order in which warps hold accumulators: blocks of 16 rows
-/// by 8 columns, row by row of blocks. A warp reaches whole lines of it, which rows would not give.
+/// A tile of fp32 sums in global memory, kColumns wide, in the order in which warps hold accumulators: blocks of 16
+/// rows by 8 columns, row by row of blocks. A warp reaches whole lines of it, which rows would not give.
 template <int kColumns>
 class BlockSums {
  public:
@@ -80,9 +80,9 @@ struct RowsOut {
   /// the end and columns from `width` on are left out.
   __device__ __forceinline__ void store(int row, int column, int width, const Accumulator& left,
                                         const Accumulator& right, float scale, int lane) const {
-    unsigned words[4] = {
-        pack(left.at[0] * scale, left.at[1] * scale), pack(left.at[2] * scale, left.at[3] * scale),
-        pack(right.at[0] * scale, right.at[1] * scale), pack(right.at[2] * scale, right.at[3] * scale)};
+    unsigned words[4] = {pack(left.at[0] * scale, left.at[1] * scale), pack(left.at[2] * scale, left.at[3] * scale),
+                         pack(right.at[0] * scale, right.at[1] * scale),
+                         pack(right.at[2] * scale, right.at[3] * scale)};
     transpose_quad(words, lane);
     // The lane now has eight neighbours of a row: of the upper or lower half, left or right.
     const int own_row = row + lane / 4 + lane % 2 * 8;

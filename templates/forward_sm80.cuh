@@ -479,8 +479,8 @@ __device__ __forceinline__ void write_results(const ForwardArguments& arguments,
 
 __device__ __forceinline__ void forward_attention(const ForwardArguments& arguments) {
   using namespace forward;
-  const WorkItem item = work_item(
-      {arguments.row_tiles, arguments.section_heads, arguments.batch * arguments.num_heads_q}, blockIdx.x);
+  const WorkItem item =
+      work_item({arguments.row_tiles, arguments.section_heads, arguments.batch * arguments.num_heads_q}, blockIdx.x);
   const int batch = item.head / arguments.num_heads_q;
   const int head = item.head % arguments.num_heads_q;
   const int head_kv = head / (arguments.num_heads_q / arguments.num_heads_kv);

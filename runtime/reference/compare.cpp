@@ -2,15 +2,16 @@
 
 #include <algorithm>
 #include <cmath>
-#include <cstddef>
-#include <cstdint>
+#include <initializer_list>
 #include <limits>
-#include <span>
+#include <string>
 #include <vector>
 
 #include "flashmask/error.h"
 #include "flashmask/reference.h"
+#include "runtime/reference/gradients.h"
 #include "runtime/reference/half_precision.h"
+#include "runtime/reference/problem.h"
 
 namespace flashmask::reference {
 namespace {
@@ -22,62 +23,48 @@ double distance(double actual, double expected) {
   return std::isnan(difference) ? std::numeric_limits<double>::infinity() : difference;
 }
 
-void expect_length(const char* name, std::size_t length, std::size_t expected) {
-  if (length == expected) return;
-  throw Error(ErrorCode::kInvalidArgument,
-              fmt::format("{} has {} elements: {} are needed for this problem", name, length, expected));
-}
-
-/// What the mask leaves out altogether.
-struct Unseen {
-  std::vector<char> rows;  ///< [batch, seqlen_q, num_heads_q]: whether the row sees no key
-  std::vector<char> keys;  ///< [batch, seqlen_k, num_heads_kv]: whether no row of the query heads sees the key
+struct Length {
+  const char* name;
+  std::size_t elements, expected;
 };
 
-Unseen find_unseen(const ForwardProblem& p) {
-  Unseen unseen{std::vector<char>(static_cast<std::size_t>(p.batch) * p.seqlen_q * p.num_heads_q, 1),
-                std::vector<char>(static_cast<std::size_t>(p.batch) * p.seqlen_k * p.num_heads_kv, 1)};
-  for (std::int64_t b = 0; b < p.batch; ++b) {
-    for (int h = 0; h < p.num_heads_q; ++h) {
-      const int head_kv = h / (p.num_heads_q / p.num_heads_kv);
-      for (int i = 0; i < p.seqlen_q; ++i) {
-        for (int j = 0; j < p.seqlen_k; ++j) {
-          if (!is_visible(p, static_cast<int>(b), h, i, j)) continue;
-          unseen.rows[(b * p.seqlen_q + i) * p.num_heads_q + h] = 0;
-          unseen.keys[(b * p.seqlen_k + j) * p.num_heads_kv + head_kv] = 0;
-        }
-      }
-    }
+/// Throws Error{kInvalidArgument} naming every array whose length is not the expected one.
+void expect_lengths(std::initializer_list<Length> lengths) {
+  std::string message;
+  for (const Length& length : lengths) {
+    if (length.elements == length.expected) continue;
+    message += fmt::format("{}{} has {} elements: {} are needed for this problem", message.empty() ? "" : "; ",
+                           length.name, length.elements, length.expected);
   }
-  return unseen;
+  if (!message.empty()) throw Error(ErrorCode::kInvalidArgument, message);
 }
 
-/// All of one gradient, [rows, head_dim]; `unseen` is [rows].
-GradientError compare_gradient(DataType dtype, std::span<const std::uint16_t> gradient,
-                               const std::vector<double>& reference, const std::vector<float>& naive,
-                               const std::vector<char>& unseen) {
+/// Compares a gradient, rows of `head_dim` elements, of which those that `is_zero` names must be exactly 0.
+template <typename IsZero>
+GradientError compare_gradient(DataType dtype, int head_dim, std::span<const std::uint16_t> actual,
+                               const std::vector<double>& reference, const std::vector<float>& naive, double terms,
+                               const IsZero& is_zero) {
   GradientError result;
   double max_reference = 0;
-  const std::size_t head_dim = reference.size() / unseen.size();
-  for (std::size_t row = 0; row < unseen.size(); ++row) {
+  for (std::size_t row = 0; row < reference.size() / head_dim; ++row) {
     bool row_is_zero = true;
     for (std::size_t e = row * head_dim; e < (row + 1) * head_dim; ++e) {
-      const double actual = to_float(gradient[e], dtype);
-      row_is_zero &= actual == 0;
+      const double value = to_float(actual[e], dtype);
+      row_is_zero &= value == 0;
       max_reference = std::max(max_reference, std::fabs(reference[e]));
       result.naive_error = std::max(result.naive_error, distance(naive[e], reference[e]));
-      if (std::isnan(actual)) {
+      if (std::isnan(value)) {
         ++result.nan_count;
       } else {
-        result.max_error = std::max(result.max_error, distance(actual, reference[e]));
+        result.max_error = std::max(result.max_error, distance(value, reference[e]));
       }
     }
-    if (unseen[row]) {
-      ++result.zero_rows;
-      result.zero_rows_wrong += !row_is_zero;
-    }
+    if (!is_zero(row)) continue;
+    ++result.zero_rows;
+    result.zero_rows_wrong += !row_is_zero;
   }
-  result.bound = 2 * result.naive_error + unit_in_last_place(max_reference, dtype);
+  constexpr double kPartLeft = 0x1p-20;  // of fp32's 2^-23, for sums of many roundings
+  result.bound = 2 * result.naive_error + unit_in_last_place(max_reference, dtype) + kPartLeft * terms;
   result.passed = result.max_error <= result.bound && std::isfinite(result.max_error) && result.nan_count == 0 &&
                   result.zero_rows_wrong == 0;
   return result;
@@ -89,8 +76,8 @@ Comparison compare(const ForwardProblem& problem, std::span<const std::uint16_t>
                    int threads) {
   const ForwardResult reference = attention(problem, threads);
   const std::vector<float> naive = naive_attention(problem, threads);
-  expect_length("output", output.size(), reference.output.size());
-  if (!lse.empty()) expect_length("lse", lse.size(), reference.lse.size());
+  expect_lengths({{"output", output.size(), reference.output.size()},
+                  {"lse", lse.size(), lse.empty() ? 0 : reference.lse.size()}});
 
   Comparison result;
   double max_reference = 0;
@@ -141,18 +128,32 @@ Comparison compare(const ForwardProblem& problem, std::span<const std::uint16_t>
 GradientComparison compare(const BackwardProblem& problem, std::span<const std::uint16_t> query_gradient,
                            std::span<const std::uint16_t> key_gradient, std::span<const std::uint16_t> value_gradient,
                            int threads) {
-  const Gradients<double> reference = gradients(problem, threads);
+  check(problem);
+  const ForwardProblem& p = problem.forward;
+  expect_lengths({{"query_gradient", query_gradient.size(), p.query.size()},
+                  {"key_gradient", key_gradient.size(), p.key.size()},
+                  {"value_gradient", value_gradient.size(), p.value.size()}});
+  CancellingTerms terms;
+  const Gradients<double> reference = gradients(problem, threads, terms);
   const Gradients<float> naive = naive_gradients(problem, threads);
-  expect_length("query_gradient", query_gradient.size(), reference.query.size());
-  expect_length("key_gradient", key_gradient.size(), reference.key.size());
-  expect_length("value_gradient", value_gradient.size(), reference.value.size());
-
-  const DataType dtype = problem.forward.dtype;
-  const Unseen unseen = find_unseen(problem.forward);
+  // Rows of Q and of K and V, as they lie in memory.
+  std::vector<bool> query_sees(static_cast<std::size_t>(p.batch) * p.seqlen_q * p.num_heads_q);
+  std::vector<bool> key_is_seen(static_cast<std::size_t>(p.batch) * p.seqlen_k * p.num_heads_kv);
+  const int group = p.num_heads_q / p.num_heads_kv;
+  for (int b = 0; b < p.batch; ++b)
+    for (int h = 0; h < p.num_heads_q; ++h)
+      for (int i = 0; i < p.seqlen_q; ++i)
+        for (int j = 0; j < p.seqlen_k; ++j)
+          if (is_visible(p, b, h, i, j)) {
+            query_sees[(static_cast<std::size_t>(b) * p.seqlen_q + i) * p.num_heads_q + h] = true;
+            key_is_seen[(static_cast<std::size_t>(b) * p.seqlen_k + j) * p.num_heads_kv + h / group] = true;
+          }
+  const auto is_unseen = [&](std::size_t row) { return !key_is_seen[row]; };
   GradientComparison result;
-  result.query = compare_gradient(dtype, query_gradient, reference.query, naive.query, unseen.rows);
-  result.key = compare_gradient(dtype, key_gradient, reference.key, naive.key, unseen.keys);
-  result.value = compare_gradient(dtype, value_gradient, reference.value, naive.value, unseen.keys);
+  result.query = compare_gradient(p.dtype, p.head_dim_qk, query_gradient, reference.query, naive.query, terms.query,
+                                  [&](std::size_t row) { return !query_sees[row]; });
+  result.key = compare_gradient(p.dtype, p.head_dim_qk, key_gradient, reference.key, naive.key, terms.key, is_unseen);
+  result.value = compare_gradient(p.dtype, p.head_dim_v, value_gradient, reference.value, naive.value, 0, is_unseen);
   result.passed = result.query.passed && result.key.passed && result.value.passed;
   return result;
 }

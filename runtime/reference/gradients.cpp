@@ -1,9 +1,13 @@
+#include "runtime/reference/gradients.h"
+
 #include <algorithm>
+#include <cmath>
+#include <cstddef>
 #include <cstdint>
+#include <span>
 #include <type_traits>
 #include <vector>
 
-#include "flashmask/reference.h"
 #include "runtime/reference/blocked_product.h"
 #include "runtime/reference/half_precision.h"
 #include "runtime/reference/parallel.h"
@@ -35,15 +39,25 @@ struct KeysAndValues {
   KeyBlocks<Real> values;             ///< of O = P · V
 };
 
-/// dK (not scaled yet) and dV of one KV head, as far as they are summed: [blocks * kBlockKeys, padded(head_dim)].
+/// What is summed over row groups of one KV head, as far as it is summed.
 template <typename Real>
 struct KeySums {
-  std::vector<Real> key, value;
+  std::vector<Real> key, value;   ///< dK (not scaled yet) and dV: [blocks * kBlockKeys, padded(head_dim)]
+  std::vector<Real> terms;        ///< P ∘ (|dP| + |D|) of each key: [blocks * kBlockKeys]
+  Real largest_terms_of_row = 0;  ///< of all row groups, the largest sum of P ∘ (|dP| + |D|) over a row's keys
 
   void start(const ForwardProblem& p) {
     const std::size_t keys = static_cast<std::size_t>(blocks_of(p.seqlen_k, kBlockKeys)) * kBlockKeys;
     key.assign(keys * padded(p.head_dim_qk), Real{0});
     value.assign(keys * padded(p.head_dim_v), Real{0});
+    terms.assign(keys, Real{0});
+  }
+  /// Adds what was summed over other row groups of the head.
+  void add(const KeySums& more) {
+    for (std::size_t e = 0; e < key.size(); ++e) key[e] += more.key[e];
+    for (std::size_t e = 0; e < value.size(); ++e) value[e] += more.value[e];
+    for (std::size_t j = 0; j < terms.size(); ++j) terms[j] += more.terms[j];
+    largest_terms_of_row = std::max(largest_terms_of_row, more.largest_terms_of_row);
   }
 };
 
@@ -62,13 +76,13 @@ class BackwardWork {
         output_gradient_(p_.head_dim_v),
         query_gradient_(p_.head_dim_qk) {}
 
-  /// Writes the group's rows of dQ, and adds to the sums what the group adds to dK and dV.
+  /// Writes the group's rows of dQ, and adds the group to the sums of its KV head.
   void run(const RowGroup& g, std::vector<Real>& query_gradient, KeySums<Real>& sums) {
     scores_.compute(g);
     output_gradient_.load(p_, g, problem_.output_gradient);
     compute_probabilities();
     scores_.multiply(g, stored_probabilities_, inputs_.values, output_);
-    compute_score_gradients(g);
+    compute_score_gradients(g, sums);
     scores_.multiply(g, score_gradients_, inputs_.keys, query_gradient_);
     for (int r = 0; r < g.count; ++r) {
       if (!live_[r]) continue;  // dQ is 0 already
@@ -100,8 +114,8 @@ class BackwardWork {
     }
   }
 
-  /// dS = P ∘ (dP - D) in the live blocks, dP = dO · V^T, D = rowsum(dO ∘ O) - dLSE.
-  void compute_score_gradients(const RowGroup& g) {
+  /// dS = P ∘ (dP - D) in the live blocks, dP = dO · V^T, D = rowsum(dO ∘ O) - dLSE. Adds its terms to the sums.
+  void compute_score_gradients(const RowGroup& g, KeySums<Real>& sums) {
     Real d_of_row[kGroupRows] = {};
     for (int r = 0; r < g.count; ++r) {
       if (!live_[r]) continue;  // dLSE may be anything there
@@ -113,6 +127,7 @@ class BackwardWork {
       d_of_row[r] = sum;
     }
     std::ranges::fill(score_gradients_.all(), Real{0});
+    Real terms_of_row[kGroupRows] = {};
     const std::int64_t stride = score_gradients_.stride();
     for (int block = 0; block < scores_.blocks(); ++block) {
       if (!scores_.is_live(block)) continue;
@@ -121,13 +136,19 @@ class BackwardWork {
                           inputs_.transposed_values.block(g.batch, g.head_kv, block),
                           inputs_.transposed_values.stride(), kGroupRows, p_.head_dim_v, kBlockKeys);
       const Real* probabilities = scores_.pairs().block(block);
+      Real* terms_of_key = sums.terms.data() + std::int64_t{block} * kBlockKeys;
       for (int r = 0; r < kGroupRows; ++r) {
         for (int x = 0; x < kBlockKeys; ++x) {
+          const Real probability = probabilities[r * stride + x];
           Real& gradient = gradients[r * stride + x];
-          gradient = stored(probabilities[r * stride + x] * (gradient - d_of_row[r]), p_.dtype);
+          const Real terms = probability * (std::abs(gradient) + std::abs(d_of_row[r]));
+          terms_of_row[r] += terms;
+          terms_of_key[x] += terms;
+          gradient = stored(probability * (gradient - d_of_row[r]), p_.dtype);
         }
       }
     }
+    sums.largest_terms_of_row = std::max(sums.largest_terms_of_row, std::ranges::max(terms_of_row));
   }
 
   /// sums += pairs^T · rows over the live blocks.
@@ -159,8 +180,14 @@ std::int64_t parts_per_kv_head(const ForwardProblem& p, std::int64_t row_groups)
   return std::min((kTasks + kv_heads - 1) / kv_heads, row_groups);
 }
 
+double largest_magnitude(std::span<const std::uint16_t> elements, DataType dtype) {
+  double largest = 0;
+  for (const std::uint16_t element : elements) largest = std::max<double>(largest, std::abs(to_float(element, dtype)));
+  return largest;
+}
+
 template <typename Real>
-Gradients<Real> compute(const BackwardProblem& problem, int threads) {
+Gradients<Real> compute(const BackwardProblem& problem, int threads, CancellingTerms& terms) {
   check(problem);
   const ForwardProblem& p = problem.forward;
   const KeysAndValues<Real> inputs(p);
@@ -184,36 +211,43 @@ Gradients<Real> compute(const BackwardProblem& problem, int threads) {
         }
       });
 
-  // Sums the parts in their order.
-  const auto finish = [&](std::int64_t kv_head, std::vector<Real> KeySums<Real>::* tensor, int head_dim, Real factor,
-                          std::vector<Real>& gradient) {
-    std::vector<Real>& total = sums[kv_head * parts].*tensor;
-    for (std::int64_t part = 1; part < parts; ++part) {
-      const std::vector<Real>& more = sums[kv_head * parts + part].*tensor;
-      for (std::size_t e = 0; e < total.size(); ++e) total[e] += more[e];
-    }
+  const auto write = [&](std::int64_t kv_head, const std::vector<Real>& sum, int head_dim, Real factor,
+                         std::vector<Real>& gradient) {
     const std::int64_t batch = kv_head / p.num_heads_kv, head = kv_head % p.num_heads_kv;
     for (std::int64_t j = 0; j < p.seqlen_k; ++j) {
-      const Real* from = total.data() + j * padded(head_dim);
+      const Real* from = sum.data() + j * padded(head_dim);
       Real* out = gradient.data() + ((batch * p.seqlen_k + j) * p.num_heads_kv + head) * head_dim;
       for (int d = 0; d < head_dim; ++d) out[d] = stored(factor * from[d], p.dtype);
     }
   };
+  double largest_of_rows = 0, largest_of_keys = 0;
   for (std::int64_t kv_head = 0; kv_head < kv_heads; ++kv_head) {
-    finish(kv_head, &KeySums<Real>::key, p.head_dim_qk, p.softmax_scale, result.key);
-    finish(kv_head, &KeySums<Real>::value, p.head_dim_v, Real{1}, result.value);
+    KeySums<Real>& total = sums[kv_head * parts];
+    for (std::int64_t part = 1; part < parts; ++part) total.add(sums[kv_head * parts + part]);
+    write(kv_head, total.key, p.head_dim_qk, p.softmax_scale, result.key);
+    write(kv_head, total.value, p.head_dim_v, Real{1}, result.value);
+    largest_of_rows = std::max<double>(largest_of_rows, total.largest_terms_of_row);
+    largest_of_keys = std::max<double>(largest_of_keys, std::ranges::max(total.terms));
   }
+  terms.query = p.softmax_scale * largest_of_rows * largest_magnitude(p.key, p.dtype);
+  terms.key = p.softmax_scale * largest_of_keys * largest_magnitude(p.query, p.dtype);
   return result;
 }
 
 }  // namespace
 
+Gradients<double> gradients(const BackwardProblem& problem, int threads, CancellingTerms& terms) {
+  return compute<double>(problem, threads, terms);
+}
+
 Gradients<double> gradients(const BackwardProblem& problem, int threads) {
-  return compute<double>(problem, threads);
+  CancellingTerms terms;
+  return gradients(problem, threads, terms);
 }
 
 Gradients<float> naive_gradients(const BackwardProblem& problem, int threads) {
-  return compute<float>(problem, threads);
+  CancellingTerms terms;
+  return compute<float>(problem, threads, terms);
 }
 
 }  // namespace flashmask::reference

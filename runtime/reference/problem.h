@@ -7,7 +7,6 @@ namespace flashmask::reference {
 /// Throws Error{kInvalidArgument} listing every rule that the problem breaks: extents, head ratios, span lengths,
 /// scale.
 void check(const ForwardProblem& problem);
-/// The same of a backward problem.
 void check(const BackwardProblem& problem);
 
 }  // namespace flashmask::reference

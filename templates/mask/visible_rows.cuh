@@ -6,42 +6,36 @@
 
 namespace flashmask {
 
-/// Which rows of a tile see a key, for one lane: a bit for each of the rows that it holds of a transposed accumulator,
-/// those of block n, 8 n + 2 (lane % 4) (+ 1), at 2 n (+ 1). One test of a bit then answers for the diagonal, a window
-/// and any number of intervals.
+/// The lane's rows, of kRows from its `first_own` on, that lie before `row`: two of every eight.
 template <int kRows>
-struct VisibleRows {
-  static_assert(kRows <= 128, "a lane has a bit for every fourth row");
-  static constexpr unsigned kAll = kRows == 128 ? ~0u : (1u << (kRows / 4)) - 1;
-  unsigned bits;
+__device__ __forceinline__ unsigned rows_before(int row, int first_own) {
+  // Saturates at both ends: a bound may be any number.
+  const int distance = min(max(row, first_own), first_own + kRows) - first_own;
+  return low_bits(distance / 8 * 2 + min(distance % 8, 2));
+}
 
-  /// Of a key, `bounds` being the address of its column's bounds in shared memory. `first_row` is that of the tile;
-  /// whether rows past the end see the key does not matter.
-  static __device__ __forceinline__ VisibleRows of_key(const RowMask& row_mask, int key, unsigned bounds, int first_row,
-                                                       int lane) {
-    if (key >= row_mask.seqlen_k) return {0};
-    const int first_own = first_row + lane % 4 * 2;
-    const RowRange rows = row_mask.rows_of_key(key);
-    unsigned bits = kAll;
-    if constexpr (RowMask::kHasFirst) bits = rows_before(min(rows.last, kNoLastRow - 1) + 1, first_own);
-    if constexpr (RowMask::kHasLast) bits &= ~rows_before(rows.first, first_own);
-    if constexpr (ColumnMask::kVectors > 0) {
-      ColumnMask column;
-      column.load(bounds);
+/// Which of kRows rows from `first_row` on see a key, for one lane: a bit for each of the rows that it holds of a
+/// transposed accumulator, those of block n, 8 n + 2 (lane % 4) (+ 1), at 2 n (+ 1). One test of a bit then answers for
+/// the diagonal, a window and any number of intervals. `bounds` is the address of the column's bounds in shared memory.
+/// Whether rows past the end see the key does not matter.
+template <int kRows>
+__device__ __forceinline__ unsigned visible_rows(const RowMask& row_mask, int key, unsigned bounds, int first_row,
+                                                 int lane) {
+  static_assert(kRows < 128, "a lane has a bit for every fourth row");
+  if (key >= row_mask.seqlen_k) return 0;
+  const int first_own = first_row + lane % 4 * 2;
+  const RowRange rows = row_mask.rows_of_key(key);
+  unsigned bits = (1u << (kRows / 4)) - 1;
+  if constexpr (RowMask::kHasFirst) bits = rows_before<kRows>(min(rows.last, kNoLastRow - 1) + 1, first_own);
+  if constexpr (RowMask::kHasLast) bits &= ~rows_before<kRows>(rows.first, first_own);
+  if constexpr (ColumnMask::kVectors > 0) {
+    ColumnMask column;
+    column.load(bounds);
 #pragma unroll
-      for (int i = 0; i < ColumnMask::kIntervals; ++i)
-        bits &= ~(rows_before(column.end(i), first_own) & ~rows_before(column.start(i), first_own));
-    }
-    return {bits & kAll};
+    for (int i = 0; i < ColumnMask::kIntervals; ++i)
+      bits &= ~(rows_before<kRows>(column.end(i), first_own) & ~rows_before<kRows>(column.start(i), first_own));
   }
-
- private:
-  /// The lane's rows that lie before `row`.
-  static __device__ __forceinline__ unsigned rows_before(int row, int first_own) {
-    // Saturates at both ends: a bound may be any number.
-    const int distance = min(max(row, first_own), first_own + kRows) - first_own;
-    return low_bits(distance / 8 * 2 + min(distance % 8, 2));
-  }
-};
+  return bits;
+}
 
 }  // namespace flashmask

@@ -2,8 +2,8 @@
 
 namespace flashmask {
 
-// Reads of global memory that the kernel does not write are made anew at every call: the value then lives in no register
-// in between.
+// Reads of global memory that the kernel does not write are made anew at every call: the value then lives in no
+// register in between.
 
 __device__ __forceinline__ uint2 load_global_8(const void* address) {
   uint2 value;

@@ -24,4 +24,9 @@ __device__ __forceinline__ unsigned read_lanes_below() {
   return lanes;
 }
 
+/// A barrier among `threads` threads, whole warps, of a CTA; `barrier`: 1 to 15, 0 being that of __syncthreads().
+__device__ __forceinline__ void synchronize_threads(int barrier, int threads) {
+  asm volatile("bar.sync %0, %1;" ::"r"(barrier), "r"(threads) : "memory");
+}
+
 }  // namespace flashmask

@@ -19,23 +19,46 @@ struct VisitedRows {
   bool is_partial;  // elements of it have to be tested
 };
 
-/// A key tile and the query heads whose rows it meets.
-struct KeyTileWork {
-  int batch;
-  int first_head;  // query head
-  int key_tile;
+/// A key tile and the query heads whose rows it meets: written down in shared memory, it occupies no register.
+class KeyTileWork {
+ public:
+  static constexpr int kSharedBytes = 16;
 
-  __device__ __forceinline__ int mask_head(const BackwardArguments& arguments, int head) const {
-    return batch * arguments.num_heads_mask + (first_head + head) / arguments.heads_per_mask_head;
+  __device__ __forceinline__ explicit KeyTileWork(unsigned shared) : address_(shared) {}
+
+  /// By all threads; they can be read behind the next barrier.
+  __device__ __forceinline__ void write(int batch, int first_head, int key_tile, int part) const {
+    if (threadIdx.x != 0) return;
+    store_shared(address_, static_cast<unsigned>(batch), static_cast<unsigned>(first_head));
+    store_shared(address_ + 8, static_cast<unsigned>(key_tile), static_cast<unsigned>(part));
   }
+  __device__ __forceinline__ int batch() const { return read(0); }
+  /// Query head.
+  __device__ __forceinline__ int first_head() const { return read(4); }
+  __device__ __forceinline__ int key_tile() const { return read(8); }
+  /// Of the query heads that share the key head.
+  __device__ __forceinline__ int part() const { return read(12); }
+  __device__ __forceinline__ int mask_head(const BackwardArguments& arguments, int head) const {
+    return batch() * arguments.num_heads_mask + (first_head() + head) / arguments.heads_per_mask_head;
+  }
+
+ private:
+  __device__ __forceinline__ int read(int offset) const {
+    int value[1];
+    load_shared(value, address_ + offset);
+    return value[0];
+  }
+
+  unsigned address_;
 };
 
-/// The query tiles that a key tile visits, head by head: those that the plan finds visible, or, without a plan, every
-/// tile that the rows alone leave. They pass through a list in shared memory, which one warp fills half by half: the
-/// loop keeps a position and nothing else.
+/// The query tiles that a key tile visits, head by head and the last ones first: those that the plan finds visible, or,
+/// without a plan, every tile that the rows alone leave. (Under a diagonal all key tiles see the last rows: where they
+/// add to them in turn, those that started one after the other then meet at once, and keep their distance.) They pass
+/// through a list in shared memory, which one warp fills half by half: the loop keeps a position and nothing else.
 class RowTileWalk {
  public:
-  static constexpr int kHalf = 64;
+  static constexpr int kHalf = 32;
   static constexpr int kEntryBytes = config::kDeterministic ? 16 : 8;  // tile and class, head; turn
   static constexpr int kCursor = 2 * kHalf * kEntryBytes;  // bytes behind the list: where the last filling ended
   static constexpr int kSharedBytes = kCursor + 16;
@@ -48,9 +71,8 @@ class RowTileWalk {
   }
 
   /// Lists the first tiles; the caller lets all warps see them.
-  __device__ __forceinline__ RowTileWalk(const BackwardArguments& arguments, const RowMask& row_mask,
-                                         const KeyTileWork& work, unsigned shared)
-      : arguments_(arguments), row_mask_(row_mask), work_(work), list_(shared) {
+  __device__ __forceinline__ RowTileWalk(const BackwardArguments& arguments, const KeyTileWork& work, unsigned shared)
+      : arguments_(arguments), work_(work), list_(shared) {
     if (threadIdx.x >= 32) return;
     if (has_plan(arguments)) {
       list_planned(0, {0, 0, 0});
@@ -88,7 +110,7 @@ class RowTileWalk {
   }
 
  private:
-  /// Of the plan's words: the first visible tile of `word` of a head is that of `position`.
+  /// Of the plan's words, counted from the last: the last visible tile of `word` of a head is that of `position`.
   struct Cursor {
     int head;
     int word;
@@ -110,17 +132,17 @@ class RowTileWalk {
   }
   __device__ __forceinline__ void list_end(int position) const { store_shared(address(position), ~0u, 0u); }
 
-  __device__ __forceinline__ int first_key() const { return work_.key_tile * config::kTileK; }
-  __device__ __forceinline__ int last_key() const {
-    return min(first_key() + config::kTileK, arguments_.seqlen_k) - 1;
-  }
+  __device__ __forceinline__ int first_key() const { return work_.key_tile() * config::kTileK; }
+  __device__ __forceinline__ int last_key() const { return min(first_key() + config::kTileK, arguments_.seqlen_k) - 1; }
   /// Where keys are missing at the end of the tile, they are hidden one by one.
   __device__ __forceinline__ bool is_cut() const { return first_key() + config::kTileK > arguments_.seqlen_k; }
 
-  /// Lists half a list of positions from `first` on. Of all heads the same tiles: those with rows that see some key, as far as rows alone decide.
+  /// Lists half a list of positions from `first` on. Of all heads the same tiles: those with rows that see some key, as
+  /// far as rows alone decide.
   __device__ __forceinline__ void list_range(int first) const {
-    const RowRange of_first = row_mask_.rows_of_key(first_key());
-    const RowRange of_last = row_mask_.rows_of_key(last_key());
+    const RowMask row_mask(arguments_);
+    const RowRange of_first = row_mask.rows_of_key(first_key());
+    const RowRange of_last = row_mask.rows_of_key(last_key());
     const int last_row = arguments_.seqlen_q - 1;
     const Range tiles{of_first.first / config::kTileQ, min(of_last.last, last_row) / config::kTileQ + 1};
     // Without vectors, the tiles in which every row sees every key.
@@ -134,7 +156,7 @@ class RowTileWalk {
         list_end(first + i);
         continue;
       }
-      const int tile = tiles.begin + (first + i) - head * count;
+      const int tile = tiles.end - 1 - ((first + i) - head * count);
       const bool is_full = ColumnMask::kVectors == 0 && !is_cut() && tile >= full.begin && tile < full.end;
       list(first + i, tile, head, !is_full);
     }
@@ -150,24 +172,26 @@ class RowTileWalk {
 #pragma unroll 1
     for (; cursor.head < arguments_.heads_per_cta && cursor.position < end; ++cursor.head, cursor.word = 0) {
       const long long slice =
-          static_cast<long long>(work_.mask_head(arguments_, cursor.head)) * arguments_.key_tiles + work_.key_tile;
-      const mask_plan::TileWord* classes = arguments_.plan_classes + slice * row_words;
+          static_cast<long long>(work_.mask_head(arguments_, cursor.head)) * arguments_.key_tiles + work_.key_tile();
       const uint4 summary = load_global_16(arguments_.plan_summaries + slice);
-      const int words = static_cast<int>(summary.y) < 0 ? 0 : static_cast<int>(summary.y) / 32 + 1;
-      cursor.word = max(cursor.word, static_cast<int>(summary.x) / 32);
+      const int last_word = static_cast<int>(summary.y) / 32;
+      const int words = static_cast<int>(summary.y) < 0 ? 0 : last_word - static_cast<int>(summary.x) / 32 + 1;
+      const mask_plan::TileWord* classes = arguments_.plan_classes + slice * row_words + last_word;
 #pragma unroll 1
       for (; cursor.position < end && cursor.word < words; cursor.word += 32) {
         uint2 mine = {0, 0};
-        if (cursor.word + lane < words) mine = load_global_8(classes + cursor.word + lane);
+        if (cursor.word + lane < words) mine = load_global_8(classes - (cursor.word + lane));
         unsigned lanes = __ballot_sync(0xffffffffu, (mine.x | mine.y) != 0);
 #pragma unroll 1
         for (; lanes != 0 && cursor.position < end; lanes &= lanes - 1) {
           const int source = __ffs(static_cast<int>(lanes)) - 1;
-          const unsigned partial = __shfl_sync(0xffffffffu, mine.x, source);
-          const unsigned visible = partial | __shfl_sync(0xffffffffu, mine.y, source);
+          // Mirrored: bit 0 is that of the last tile.
+          const unsigned partial = __brev(__shfl_sync(0xffffffffu, mine.x, source));
+          const unsigned visible = partial | __brev(__shfl_sync(0xffffffffu, mine.y, source));
           const int own = cursor.position + __popc(visible & lanes_below);
           if ((visible >> lane & 1) != 0 && own >= first && own < end)
-            list(own, (cursor.word + source) * 32 + lane, cursor.head, (partial >> lane & 1) != 0 || is_cut());
+            list(own, (last_word - cursor.word - source) * 32 + 31 - lane, cursor.head,
+                 (partial >> lane & 1) != 0 || is_cut());
           last = {cursor.head, cursor.word + source, cursor.position};
           cursor.position += __popc(visible);
         }
@@ -192,18 +216,17 @@ class RowTileWalk {
           arguments_.plan_row_words + (static_cast<long long>(mask_head) * arguments_.row_tiles + row_tile) * key_words;
       unsigned before = 0;
 #pragma unroll 4
-      for (int word = 0; word < work_.key_tile / 32; ++word) {
+      for (int word = 0; word < work_.key_tile() / 32; ++word) {
         const uint2 classes = load_global_8(words + word);
         before += __popc(classes.x | classes.y);
       }
-      const uint2 classes = load_global_8(words + work_.key_tile / 32);
-      return before + __popc((classes.x | classes.y) & low_bits(work_.key_tile % 32));
+      const uint2 classes = load_global_8(words + work_.key_tile() / 32);
+      return before + __popc((classes.x | classes.y) & low_bits(work_.key_tile() % 32));
     }
-    return work_.key_tile - row_mask_.keys_of_row(row_tile * config::kTileQ).first / config::kTileK;
+    return work_.key_tile() - RowMask(arguments_).keys_of_row(row_tile * config::kTileQ).first / config::kTileK;
   }
 
   const BackwardArguments& arguments_;
-  const RowMask& row_mask_;
   const KeyTileWork& work_;
   unsigned list_;
 };

@@ -143,17 +143,17 @@ LaunchResult run_backward(Runtime& runtime, const Kernel& kernel, const Backward
 
 testing::AssertionResult is_correct(Runtime& runtime, const Kernel& kernel, const BackwardTestProblem& problem,
                                     const LaunchChoice& choice) {
-  const std::string what = fmt::format("{} with {}, layout {}, {} plan", describe(problem.forward()),
-                                       to_string(kernel.config()), static_cast<int>(choice.layout),
-                                       choice.with_plan ? "with" : "without");
+  const std::string what =
+      fmt::format("{} with {}, layout {}, {} plan", describe(problem.forward()), to_string(kernel.config()),
+                  static_cast<int>(choice.layout), choice.with_plan ? "with" : "without");
   LaunchResult result;
   try {
     result = run_backward(runtime, kernel, problem, choice);
   } catch (const Error& error) {
     return testing::AssertionFailure() << what << ": " << error.what();
   }
-  const reference::GradientComparison c = reference::compare(problem.view(choice), result.query_gradient,
-                                                             result.key_gradient, result.value_gradient);
+  const reference::GradientComparison c =
+      reference::compare(problem.view(choice), result.query_gradient, result.key_gradient, result.value_gradient);
   if (c.passed && result.overwritten.empty()) return testing::AssertionSuccess();
   const auto words = [](const char* name, const reference::GradientError& e) {
     return fmt::format("{}: error {:.3g} (bound {:.3g}, naive {:.3g}), {} NaNs, {} of {} zero rows wrong; ", name,

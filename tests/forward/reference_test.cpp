@@ -6,59 +6,15 @@
 #include <bit>
 #include <cmath>
 #include <limits>
-#include <random>
 #include <vector>
 
 #include "flashmask/error.h"
+#include "tests/forward/owned_problem.h"
 
 namespace flashmask::reference {
 namespace {
 
 constexpr double kInfinity = std::numeric_limits<double>::infinity();
-constexpr DataType kTypes[] = {DataType::kFloat16, DataType::kBfloat16};
-
-/// A problem with its arrays.
-struct OwnedProblem {
-  ForwardProblem problem;
-  std::vector<std::uint16_t> query, key, value;
-  std::vector<std::int32_t> intervals;
-
-  const ForwardProblem& view() {
-    problem.query = query;
-    problem.key = key;
-    problem.value = value;
-    problem.startend_row_indices = intervals;
-    return problem;
-  }
-};
-
-std::vector<std::uint16_t> bits_of(const std::vector<float>& values, DataType dtype) {
-  std::vector<std::uint16_t> bits;
-  for (float value : values) bits.push_back(from_float(value, dtype));
-  return bits;
-}
-
-OwnedProblem random_problem(MaskForm form, int seqlen_q, int seqlen_k, int head_dim = 16, int heads = 1) {
-  OwnedProblem owned;
-  ForwardProblem& p = owned.problem;
-  p.mask_form = form;
-  p.batch = 1;
-  p.seqlen_q = seqlen_q;
-  p.seqlen_k = seqlen_k;
-  p.num_heads_q = p.num_heads_kv = heads;
-  p.head_dim_qk = p.head_dim_v = head_dim;
-  p.softmax_scale = 0.25f;
-  std::mt19937 random(seqlen_q * 131 + seqlen_k);
-  std::normal_distribution<float> normal;
-  const auto fill = [&](std::vector<std::uint16_t>& bits, std::size_t count) {
-    for (std::size_t i = 0; i < count; ++i) bits.push_back(from_float(normal(random), p.dtype));
-  };
-  fill(owned.query, static_cast<std::size_t>(seqlen_q) * heads * head_dim);
-  fill(owned.key, static_cast<std::size_t>(seqlen_k) * heads * head_dim);
-  fill(owned.value, static_cast<std::size_t>(seqlen_k) * heads * head_dim);
-  owned.intervals.assign(static_cast<std::size_t>(seqlen_k) * vectors_per_column(form), 0);
-  return owned;
-}
 
 /// Rows of '1' (visible) and '.', one per query.
 std::vector<std::string> picture(const ForwardProblem& problem, int head = 0) {
@@ -330,6 +286,21 @@ TEST(Compare, BoundsTheErrorByTwiceTheNaiveOneAndOneUnitInTheLastPlace) {
   EXPECT_TRUE(compare(owned.view(), next, lse).passed);
   ++next[0];
   EXPECT_FALSE(compare(owned.view(), next, lse).passed);
+}
+
+TEST(Compare, RefusesResultsOfOtherLengthsNamingEachOfThem) {
+  OwnedProblem owned = random_problem(MaskForm::kNone, 4, 5, 8);
+  auto [output, lse] = good_result(owned);
+  output.pop_back();
+  lse.push_back(0);
+  try {
+    compare(owned.view(), output, lse);
+    FAIL() << "results of other lengths were compared";
+  } catch (const Error& error) {
+    EXPECT_EQ(error.code(), ErrorCode::kInvalidArgument);
+    EXPECT_THAT(error.what(), testing::AllOf(testing::HasSubstr("output has 31 elements: 32"),
+                                             testing::HasSubstr("lse has 5 elements: 4")));
+  }
 }
 
 /// The value of a pattern from the definition of the format, in arithmetic that is exact.

@@ -7,6 +7,7 @@
 
 #include "flashmask/device_masks.h"
 #include "flashmask/mask_builders.h"
+#include "tests/backward/launch.h"
 #include "tests/forward/launch.h"
 #include "tests/forward/problems.h"
 
@@ -91,6 +92,73 @@ Family forward_family() {
       forward(MaskForm::kF2, kFourSlots, {32, 32}, long_rows, none_masked, true, hide_tiles_60_and_61),
       forward(MaskForm::kF2, kFourSlots, {32, 32}, square, documents, true),
       forward(MaskForm::kF2, kFourSlots, {32, 32}, short_rows, all_masked, true),
+  };
+  return family;
+}
+
+struct BackwardChoice {
+  MaskForm form = MaskForm::kNone;
+  bool deterministic = false;
+  TileConfig tile{};
+  HeadDims head_dims{32, 32};
+  bool with_plan = false;
+};
+
+Scenario backward(const BackwardChoice& choice, const forward_tests::Extents& extents,
+                  const forward_tests::Variety& variety) {
+  return [=](Runtime& runtime) {
+    KernelDescriptor descriptor;
+    descriptor.pass = Pass::kBackward;
+    descriptor.deterministic = choice.deterministic;
+    descriptor.mask_form = choice.form;
+    descriptor.head_dim_qk = choice.head_dims.qk;
+    descriptor.head_dim_v = choice.head_dims.v;
+    const backward_tests::BackwardTestProblem problem(TestProblem(descriptor, extents, variety));
+    const auto kernel = runtime.request(descriptor, {.hint = {}, .config = choice.tile});
+    const backward_tests::LaunchResult result =
+        run_backward(runtime, *kernel, problem, {.with_lse_gradient = true, .with_plan = choice.with_plan});
+    Bytes bytes;
+    append(bytes, result.query_gradient);
+    append(bytes, result.key_gradient);
+    append(bytes, result.value_gradient);
+    return bytes;
+  };
+}
+
+/// Rings of two and three slots, keys of a warp's own and of two; closed forms and vectors, with a plan that fills its
+/// list of tiles several times, over several heads, and without; turns that are taken, and, where they are not, at most
+/// two key tiles, whose sum has no order; rows and keys that see nothing.
+Family backward_family() {
+  constexpr TileConfig kTwoSlots{16, 32, 2, 2};
+  constexpr TileConfig kThreeSlots{16, 32, 2, 3};
+  constexpr TileConfig kShared{32, 32, 4, 2, false, 2};
+  const forward_tests::Extents two_key_tiles{.batch = 1, .seqlen_q = 75, .seqlen_k = 60};
+  const forward_tests::Extents square{.batch = 1, .seqlen_q = 100, .seqlen_k = 100};
+  const forward_tests::Extents group{.batch = 1, .seqlen_q = 50, .seqlen_k = 70, .heads_q = 2, .heads_kv = 1};
+  const forward_tests::Extents long_keys{
+      .batch = 1, .seqlen_q = 700, .seqlen_k = 70, .heads_q = 2, .heads_kv = 1, .heads_mask = 2};
+  const forward_tests::Variety documents{.intervals = Intervals::kDocuments};
+  const forward_tests::Variety none_masked{.intervals = Intervals::kNoneMasked};
+  const forward_tests::Variety all_masked{.intervals = Intervals::kAllMasked};
+  Family family;
+  family.name = "Backward";
+  family.entries = "flashmask_backward";
+  family.scenarios = {
+      backward({.tile = kTwoSlots}, two_key_tiles, {}),
+      backward({.tile = kShared, .head_dims = {48, 32}}, two_key_tiles, {}),
+      backward({.form = MaskForm::kCausal, .deterministic = true, .tile = kThreeSlots}, square, {}),
+      backward({.form = MaskForm::kCausal, .deterministic = true, .tile = kThreeSlots}, group, {}),
+      backward({.form = MaskForm::kWindow, .deterministic = true, .tile = kShared}, square,
+               {.window_left = 20, .window_right = 3}),
+      backward({.form = MaskForm::kC1, .deterministic = true, .tile = kShared, .with_plan = true}, square, documents),
+      backward({.form = MaskForm::kC1, .deterministic = true, .tile = kShared}, square, documents),
+      backward({.form = MaskForm::kF4, .tile = kTwoSlots, .head_dims = {32, 48}, .with_plan = true}, two_key_tiles,
+               {.intervals = Intervals::kHoles}),
+      backward({.form = MaskForm::kF4, .tile = kTwoSlots, .head_dims = {32, 48}, .with_plan = true}, two_key_tiles,
+               all_masked),
+      backward({.form = MaskForm::kF2, .deterministic = true, .tile = kTwoSlots, .with_plan = true}, long_keys,
+               none_masked),
+      backward({.form = MaskForm::kF2, .deterministic = true, .tile = kTwoSlots, .with_plan = true}, square, documents),
   };
   return family;
 }
@@ -186,7 +254,7 @@ Family mask_family() {
 }  // namespace
 
 std::vector<Family> families() {
-  return {forward_family(), plan_family(), mask_family()};
+  return {forward_family(), backward_family(), plan_family(), mask_family()};
 }
 
 std::vector<Family> tiny_families() {
@@ -197,6 +265,9 @@ std::vector<Family> tiny_families() {
        "flashmask_forward",
        {forward(MaskForm::kNone, kTile, {32, 32}, extents, {}, false),
         forward(MaskForm::kF4, kTile, {32, 32}, extents, {.intervals = Intervals::kHoles}, true)}},
+      {"Backward",
+       "flashmask_backward",
+       {backward({.deterministic = true, .tile = {16, 32, 2, 2}}, {.batch = 1, .seqlen_q = 32, .seqlen_k = 64}, {})}},
       {"MaskWriters", "flashmask_mask_build", {mask_by_ids(true, {0, 0, 1, 1, 1, 2, 3, 3})}},
   };
 }

@@ -269,6 +269,11 @@ TEST(PrecompileCommand, NamesEverythingThatIsNotUsual) {
             "--target sm_80");
   config.tile_k += 16;
   EXPECT_THAT(precompile_command(descriptor, config), HasSubstr(" --tile "));
+  descriptor.pass = Pass::kBackward;
+  descriptor.deterministic = true;
+  EXPECT_EQ(precompile_command(descriptor, default_tile_config(descriptor)),
+            "flashmask compile --pass backward --dtype bf16 --head-dim 64,128 --form c1 --causal-alignment top-left "
+            "--target sm_80 --deterministic");
 }
 
 }  // namespace

@@ -38,7 +38,7 @@ TEST(Arguments, RunHasDefaults) {
   const RunArguments run = run_arguments({});
   EXPECT_EQ(run.input, "in");
   EXPECT_EQ(run.output, "out");
-  EXPECT_FALSE(run.causal || run.verify || run.json);
+  EXPECT_FALSE(run.causal || run.backward || run.deterministic || run.verify || run.json);
   EXPECT_FALSE(run.causal_alignment || run.window || run.scale || run.target || run.tile || run.seed);
   EXPECT_EQ(run.device, DeviceChoice::kAuto);
 }
@@ -55,6 +55,14 @@ TEST(Arguments, RunTakesEveryOption) {
   EXPECT_EQ(run.tile->query, 64);
   EXPECT_EQ(run.tile->key, 32);
   EXPECT_EQ(run.seed, ~std::uint64_t{0});
+}
+
+TEST(Arguments, RunTakesABackwardWhichMayBeDeterministic) {
+  EXPECT_TRUE(run_arguments({"--backward"}).backward);
+  EXPECT_FALSE(run_arguments({"--backward"}).deterministic);
+  EXPECT_TRUE(run_arguments({"--deterministic", "--backward"}).deterministic);
+  EXPECT_THAT(usage_error(kRun + Words{"--deterministic"}),
+              HasSubstr("--deterministic: only the backward has a choice, a forward always repeats its bits"));
 }
 
 TEST(Arguments, AWindowTakesMinusOneInBothSpellings) {
@@ -84,7 +92,8 @@ TEST(Arguments, ValuesOutsideTheirListAreRefusedWithTheList) {
   EXPECT_THAT(usage_error(kRun + Words{"--seed", "-1"}), HasSubstr("--seed"));
   EXPECT_THAT(usage_error(kRun + Words{"--causal-alignment", "middle"}), HasSubstr("bottom-right or top-left"));
   EXPECT_THAT(usage_error(kCompile + Words{"f3"}), HasSubstr("none, causal, window, c1, c2, f2 or f4"));
-  EXPECT_THAT(usage_error(kCompile + Words{"c1", "--pass", "sideways"}), HasSubstr("forward"));
+  EXPECT_THAT(usage_error(kCompile + Words{"c1", "--pass", "sideways"}),
+              HasSubstr("forward, backward, mask-plan or mask-build"));
 }
 
 TEST(Arguments, WhatIsMissingOrTooMuchIsRefused) {
@@ -105,6 +114,20 @@ TEST(Arguments, CompileMakesADescriptor) {
                        "--target", "sm_90a", "--causal-alignment", "top-left", "--json"}));
   EXPECT_EQ(to_string(compile.descriptor), "forward fp16 d192/128 c2 top-left sm_90a");
   EXPECT_TRUE(compile.json);
+}
+
+TEST(Arguments, OnlyABackwardMayBeDeterministic) {
+  for (const char* command : {"compile", "inspect", "explain"}) {
+    Words words = kCompile + Words{"c1", "--deterministic"};
+    words[0] = command;
+    EXPECT_THAT(usage_error(words), HasSubstr("a forward always repeats its bits")) << command;
+    EXPECT_EQ(usage_error(words + Words{"--pass", "backward"}), "") << command;
+  }
+  const auto compile =
+      std::get<CompileArguments>(parse_arguments(kCompile + Words{"c1", "--deterministic", "--pass", "backward"}));
+  EXPECT_EQ(to_string(compile.descriptor), "backward bf16 d128 c1 bottom-right sm_80 deterministic");
+  EXPECT_THAT(usage_error({"compile", "--pass", "mask-plan", "--form", "c1", "--target", "sm_80", "--deterministic"}),
+              HasSubstr("a mask-plan always repeats its bits"));
 }
 
 TEST(Arguments, TheKernelsOfMasksHaveNeitherDtypeNorHeadDimsNorTiles) {

@@ -41,6 +41,14 @@ std::string three_tensors(const std::string& query, const std::string& key, cons
 
 const std::string kGood = R"("dtype":"BF16","shape":[1,16,1,16])";
 
+/// q, k and v that are good, and a dout of 16 x 16 elements with the fields given.
+std::string four_tensors(const std::string& output_gradient) {
+  return raw_safetensors(
+      "{\"q\":{" + kGood + R"(,"data_offsets":[0,512]},"k":{)" + kGood + R"(,"data_offsets":[512,1024]},"v":{)" +
+          kGood + R"(,"data_offsets":[1024,1536]},"dout":{)" + output_gradient + R"(,"data_offsets":[1536,2048]}})",
+      2048);
+}
+
 struct BadInput {
   std::string name;
   std::function<void(const std::filesystem::path&)> write;
@@ -96,6 +104,23 @@ std::vector<BadInput> bad_inputs() {
       {"ScaleNan", good, {"--scale", "nan"}, 2, "finite number > 0"},
       {"UnknownTarget", good, {"--target", "sm_1"}, 2, "sm_80"},
       {"UnknownDevice", good, {"--device", "abacus"}, 2, "auto, cuda or emulator"},
+      {"DeterministicForward", good, {"--deterministic"}, 2, "--deterministic: only the backward has a choice"},
+      {"NoGradientOfTheOutput", good, {"--backward"}, 2, "tensor dout is missing: --backward needs"},
+      {"GradientOfAnotherShape",
+       raw(four_tensors(R"("dtype":"BF16","shape":[1,16,2,8])")),
+       {"--backward"},
+       2,
+       "tensor dout: Hq = 2, but Hq of q = 1"},
+      {"GradientOfAnotherType",
+       raw(four_tensors(R"("dtype":"F16","shape":[1,16,1,16])")),
+       {"--backward"},
+       2,
+       "tensor dout: dtype F16; BF16 is needed, the type of q"},
+      {"TileOfABackward",
+       problem([](RandomProblem& random) { random.output_gradient = true; }),
+       {"--backward", "--tile", "17,16"},
+       2,
+       "--tile 17,16"},
       {"Tile", good, {"--tile", "17,16"}, 2, "--tile 17,16"},
       {"AlignmentWithoutDiagonal", good, {"--causal-alignment", "top-left"}, 2, "no diagonal"},
       {"Truncated", raw(file.substr(0, file.size() - 1)), {}, 2, "leave the 1535 bytes"},

@@ -141,6 +141,47 @@ TEST(CommandInspect, ShowsThePtxAndTheResources) {
   EXPECT_GT(all.at("resources").at("estimate").at("ctas_per_multiprocessor"), 0);
 }
 
+TEST(CommandCompile, ABackwardIsAKernelOfItsOwnAndSoIsADeterministicOne) {
+  const TemporaryDirectory directory;
+  const auto words = [](const std::string& command, const Words& more) {
+    Words result = selection(command, more);
+    result[2] = "backward";
+    return result;
+  };
+  const json forward = json::parse(run_command_line(directory, selection("compile", {"--json"})).out);
+  const Outcome outcome = run_command_line(directory, words("compile", {"--json"}));
+  ASSERT_EQ(outcome.exit_code, 0) << outcome.err;
+  const json backward = json::parse(outcome.out);
+  const json deterministic =
+      json::parse(run_command_line(directory, words("compile", {"--json", "--deterministic"})).out);
+  EXPECT_EQ(backward.at("descriptor").at("pass"), "backward");
+  EXPECT_EQ(backward.at("descriptor").at("deterministic"), false);
+  EXPECT_EQ(deterministic.at("descriptor").at("deterministic"), true);
+  EXPECT_NE(backward.at("digest"), forward.at("digest"));
+  EXPECT_NE(backward.at("digest"), deterministic.at("digest"));
+  for (const char* command : {"inspect", "explain"}) {
+    const Outcome told = run_command_line(directory, words(command, {"--json", "--deterministic"}));
+    ASSERT_EQ(told.exit_code, 0) << command << ": " << told.err;
+    EXPECT_EQ(json::parse(told.out).at("digest"), deterministic.at("digest")) << command;
+  }
+  EXPECT_EQ(json::parse(run_command_line(directory, words("explain", {"--json", "--deterministic"})).out).at("origin"),
+            "disk");
+  EXPECT_THAT(run_command_line(directory, words("explain", {})).out,
+              HasSubstr("kernel      backward bf16 d64 c1 bottom-right sm_80\n"));
+  EXPECT_THAT(run_command_line(directory, words("inspect", {"--source"})).out, HasSubstr("__global__"));
+}
+
+TEST(CommandCompile, UnderNoJitTheHintOfADeterministicBackwardMendsTheMiss) {
+  const TemporaryDirectory directory;
+  Words words = selection("compile", {"--deterministic"});
+  words[2] = "backward";
+  const Outcome miss = run_command_line(directory, words, {{"FLASHMASK_NO_JIT", "1"}});
+  EXPECT_EQ(miss.exit_code, 5);
+  EXPECT_THAT(miss.err,
+              HasSubstr("flashmask compile --pass backward --dtype bf16 --head-dim 64 --form c1 --target sm_80 "
+                        "--deterministic"));
+}
+
 TEST(CommandDoctor, TellsWhatItFoundWhere) {
   const TemporaryDirectory directory;
   const Outcome text = run_command_line(directory, {"doctor"});

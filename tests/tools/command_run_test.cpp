@@ -4,12 +4,14 @@
 #include <gtest/gtest.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cmath>
 #include <csignal>
 #include <nlohmann/json.hpp>
 #include <ostream>
 #include <span>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "flashmask/reference.h"
@@ -160,6 +162,154 @@ TEST_P(CommandRun, OfARandomProblemIsWithinTheBoundOfFp64) {
 
 INSTANTIATE_TEST_SUITE_P(Forms, CommandRun, ::testing::ValuesIn(run_cases()),
                          [](const auto& named) { return named.param.problem.name; });
+
+/// Problems with gradients: a dlse in every second one, and every form.
+std::vector<RunCase> backward_cases() {
+  std::vector<RunCase> cases;
+  const auto add = [&](const std::string& name, RandomProblem problem, Words words) {
+    problem.name = name;
+    problem.seed = 100 + cases.size();
+    problem.dtype = cases.size() % 2 == 0 ? DataType::kBfloat16 : DataType::kFloat16;
+    problem.output_gradient = true;
+    problem.lse_gradient = cases.size() % 2 == 1;
+    RunCase run{problem, std::move(words), {}};
+    run.arguments.backward = true;
+    run.arguments.causal = std::ranges::find(run.words, "--causal") != run.words.end();
+    run.words.push_back("--backward");
+    cases.push_back(std::move(run));
+  };
+  const auto sized = [](int seqlen_q, int seqlen_k, int vectors) {
+    RandomProblem problem;
+    problem.seqlen_q = seqlen_q;
+    problem.seqlen_k = seqlen_k;
+    problem.vectors = vectors;
+    return problem;
+  };
+  add("None", sized(33, 70, 0), {});
+  add("Causal", sized(70, 33, 0), {"--causal"});
+  add("Window", sized(65, 80, 0), {"--window", "9,4"});
+  cases.back().arguments.window = command::Window{9, 4};
+  add("C1", sized(65, 50, 1), {"--causal", "--deterministic"});
+  RandomProblem heads = sized(40, 65, 2);
+  heads.num_heads_q = heads.num_heads_mask = 4;
+  heads.num_heads_kv = 2;
+  heads.batch = 2;
+  add("C2", heads, {"--causal"});
+  heads.num_heads_mask = 2;
+  add("F2", heads, {"--deterministic"});
+  RandomProblem dims = sized(50, 66, 4);
+  dims.head_dim_qk = 72;
+  dims.head_dim_v = 40;
+  add("F4", dims, {});
+  add("F4NoSkip", dims, {"--no-skip"});
+  return cases;
+}
+
+class CommandRunBackward : public ::testing::TestWithParam<RunCase> {};
+
+TEST_P(CommandRunBackward, OfARandomProblemIsWithinTheBoundOfFp64) {
+  const TemporaryDirectory directory;
+  const std::filesystem::path input = directory / "in.safetensors", output = directory / "out.safetensors";
+  write_problem(GetParam().problem, input);
+  Words words = {"run", input, "-o", output, "--device", "emulator", "--verify", "--json"};
+  words.insert(words.end(), GetParam().words.begin(), GetParam().words.end());
+  const Outcome outcome = run_command_line(directory, words);
+  ASSERT_EQ(outcome.exit_code, 0) << outcome.err << outcome.out;
+  EXPECT_EQ(outcome.err, "");
+
+  const json report = json::parse(outcome.out);
+  const json& backward = report.at("backward");
+  EXPECT_EQ(backward.at("kernel").at("descriptor").at("pass"), "backward");
+  EXPECT_EQ(backward.at("kernel").at("descriptor").at("deterministic"),
+            std::ranges::find(GetParam().words, "--deterministic") != GetParam().words.end());
+  EXPECT_EQ(backward.at("compiled"), true);
+  EXPECT_EQ(backward.contains("tiles"), report.contains("tiles"));
+  EXPECT_GT(backward.at("emulation").at("matrix_instructions"), 0);
+  EXPECT_EQ(report.at("verification").at("passed"), true);
+  for (const char* gradient : {"dq", "dk", "dv"}) {
+    const json& verification = backward.at("verification").at(gradient);
+    EXPECT_EQ(verification.at("passed"), true) << gradient;
+    EXPECT_EQ(verification.at("nan_count"), 0) << gradient;
+    EXPECT_EQ(verification.at("zero_rows_wrong"), 0) << gradient;
+    EXPECT_GT(verification.at("bound"), 0) << gradient;
+  }
+
+  // What was written is what was verified.
+  command::RunArguments arguments = GetParam().arguments;
+  arguments.input = input;
+  const command::Problem problem = command::load_problem(arguments);
+  const safetensors::Reader reader(output), read_input(input);
+  ASSERT_EQ(reader.layout().tensors.size(), 5u);
+  for (const auto& [gradient, of] : {std::pair{"dq", "q"}, {"dk", "k"}, {"dv", "v"}}) {
+    EXPECT_EQ(reader.find(gradient)->type, read_input.find(of)->type) << gradient;
+    EXPECT_EQ(reader.find(gradient)->shape, read_input.find(of)->shape) << gradient;
+  }
+  const reference::GradientComparison comparison =
+      reference::compare(problem.backward(), read_tensor<std::uint16_t>(reader, "dq"),
+                         read_tensor<std::uint16_t>(reader, "dk"), read_tensor<std::uint16_t>(reader, "dv"));
+  EXPECT_TRUE(comparison.passed);
+  EXPECT_EQ(comparison.query.max_error, backward.at("verification").at("dq").at("max_error"));
+  EXPECT_EQ(comparison.key.max_error, backward.at("verification").at("dk").at("max_error"));
+  EXPECT_EQ(comparison.value.max_error, backward.at("verification").at("dv").at("max_error"));
+}
+
+INSTANTIATE_TEST_SUITE_P(Forms, CommandRunBackward, ::testing::ValuesIn(backward_cases()),
+                         [](const auto& named) { return named.param.problem.name; });
+
+TEST(CommandRunBackwardAlone, LeavesTheForwardsTensorsAsTheyAreWithoutIt) {
+  const TemporaryDirectory directory;
+  RandomProblem problem;
+  problem.vectors = 4;
+  problem.output_gradient = true;
+  write_problem(problem, directory / "in");
+  const Words words = {"run", directory / "in", "--device", "emulator", "-o"};
+  Words both = words, forward = words;
+  both.insert(both.end(), {directory / "both", "--backward"});
+  forward.push_back(directory / "forward");
+  ASSERT_EQ(run_command_line(directory, both).exit_code, 0);
+  ASSERT_EQ(run_command_line(directory, forward).exit_code, 0);
+  const safetensors::Reader of_both(directory / "both"), of_forward(directory / "forward");
+  EXPECT_EQ(of_forward.layout().tensors.size(), 2u);
+  for (const char* name : {"out", "lse"})
+    EXPECT_EQ(read_tensor<std::uint16_t>(of_both, name), read_tensor<std::uint16_t>(of_forward, name)) << name;
+}
+
+TEST(CommandRunBackwardAlone, IfDeterministicGivesTheSameBytesUnderEverySchedule) {
+  const TemporaryDirectory directory;
+  RandomProblem problem;
+  problem.seqlen_q = problem.seqlen_k = 300;
+  problem.vectors = 2;
+  problem.output_gradient = true;
+  write_problem(problem, directory / "in");
+  const auto run = [&](const Words& more) {
+    Words words = {"run", directory / "in", "--backward", "--deterministic", "--device", "emulator", "--tile", "64,64"};
+    words.insert(words.end(), more.begin(), more.end());
+    const Outcome outcome = run_command_line(directory, words);
+    EXPECT_EQ(outcome.exit_code, 0) << outcome.err;
+  };
+  run({"--seed", "1", "-o", directory / "a"});
+  run({"--seed", "2", "-o", directory / "b"});
+  run({"--schedule", "reversed", "-o", directory / "c"});
+  EXPECT_EQ(read_file(directory / "a"), read_file(directory / "b"));
+  EXPECT_EQ(read_file(directory / "a"), read_file(directory / "c"));
+}
+
+TEST(CommandRunBackwardAlone, TellsAPersonWhatItTellsOfTheForward) {
+  const TemporaryDirectory directory;
+  RandomProblem problem;
+  problem.vectors = 2;
+  problem.output_gradient = true;
+  write_problem(problem, directory / "in");
+  const Outcome outcome = run_command_line(
+      directory, {"run", directory / "in", "-o", directory / "out", "--backward", "--verify", "--device", "emulator"});
+  ASSERT_EQ(outcome.exit_code, 0) << outcome.err;
+  EXPECT_THAT(outcome.out,
+              AllOf(HasSubstr("kernel    forward bf16 d32 f2 sm_80"), HasSubstr("kernel    backward bf16 d32 f2 sm_80"),
+                    HasSubstr("verify    passed: max |out - ref|")));
+  EXPECT_THAT(outcome.out,
+              AllOf(HasSubstr("verify    passed: max |dq - ref|"), HasSubstr("verify    passed: max |dk - ref|"),
+                    HasSubstr("verify    passed: max |dv - ref|")));
+}
 
 TEST(CommandRunNoSkip, VisitsEveryTileAndGivesTheSameBytes) {
   const TemporaryDirectory directory;

@@ -156,6 +156,58 @@ TEST(Problem, VectorsThatDoNotFitAreRefused) {
   expect_malformed(short_vectors, "startend_row_indices", "has rank 3; [B,Hm,Sk,n] is needed");
 }
 
+RunArguments backward() {
+  RunArguments arguments;
+  arguments.backward = true;
+  return arguments;
+}
+
+Layout with_gradients(const Shape& output_gradient, const Shape& lse_gradient = {2, 4, 5}) {
+  Layout layout = good_layout();
+  layout.tensors.push_back({"dout", ElementType::kBF16, output_gradient});
+  layout.tensors.push_back({"dlse", ElementType::kF32, lse_gradient});
+  return layout;
+}
+
+void expect_malformed_gradient(const Layout& layout, const std::string& tensor, const std::string& rule) {
+  const Refusal refused = refusal(layout, backward());
+  EXPECT_EQ(refused.code, ErrorCode::kInvalidArgument);
+  EXPECT_THAT(refused.text, AllOf(HasSubstr("tensor " + tensor), HasSubstr(rule)));
+}
+
+TEST(Problem, TheGradientsThatComeInHaveTheShapesOfWhatTheForwardGives) {
+  Layout layout = with_gradients({2, 5, 4, 32});
+  EXPECT_EQ(refusal(layout, backward()).text, "");
+  layout.tensors.pop_back();
+  EXPECT_EQ(refusal(layout, backward()).text, "");
+  layout.tensors.pop_back();
+  expect_malformed_gradient(layout, "dout", "is missing: --backward needs the gradient of the output, [B,Sq,Hq,Dv]");
+
+  expect_malformed_gradient(with_gradients({2, 5, 128}), "dout", "has rank 3; [B,Sq,Hq,Dv] is needed");
+  expect_malformed_gradient(with_gradients({1, 5, 4, 32}), "dout", "B = 1, but B of q = 2");
+  expect_malformed_gradient(with_gradients({2, 7, 4, 32}), "dout", "Sq = 7, but Sq of q = 5");
+  expect_malformed_gradient(with_gradients({2, 5, 2, 32}), "dout", "Hq = 2, but Hq of q = 4");
+  expect_malformed_gradient(with_gradients({2, 5, 4, 64}), "dout", "Dv = 64, but Dv of v = 32");
+  expect_malformed_gradient(with_gradients({2, 5, 4, 32}, {2, 4, 5, 1}), "dlse", "has rank 4; [B,Hq,Sq] is needed");
+  expect_malformed_gradient(with_gradients({2, 5, 4, 32}, {1, 4, 5}), "dlse", "B = 1, but B of q = 2");
+  expect_malformed_gradient(with_gradients({2, 5, 4, 32}, {2, 5, 4}), "dlse", "Hq = 5, but Hq of q = 4");
+  expect_malformed_gradient(with_gradients({2, 5, 4, 32}, {2, 4, 7}), "dlse", "Sq = 7, but Sq of q = 5");
+}
+
+TEST(Problem, TheGradientsThatComeInHaveTheTypesOfWhatTheForwardGives) {
+  Layout layout = with_gradients({2, 5, 4, 32});
+  layout.tensors[3].type = ElementType::kF16;
+  expect_malformed_gradient(layout, "dout", "dtype F16; BF16 is needed, the type of q");
+  layout.tensors[3].type = ElementType::kF32;
+  expect_malformed_gradient(layout, "dout", "dtype F32; BF16 is needed, the type of q");
+  layout.tensors[3].type = layout.tensors[4].type = ElementType::kBF16;
+  expect_malformed_gradient(layout, "dlse", "dtype BF16; F32 is needed");
+}
+
+TEST(Problem, WithoutABackwardTheGradientsAreNotLookedAt) {
+  EXPECT_EQ(refusal(with_gradients({1})).text, "");
+}
+
 TEST(Problem, AMissingTensorIsNamed) {
   Layout layout = good_layout();
   layout.tensors.pop_back();
@@ -175,6 +227,24 @@ TEST(Problem, LoadsDataThatItsShapeShows) {
   EXPECT_EQ(problem.shape.startend_row_indices.size(), 40u * 4);
   EXPECT_EQ(problem.shape.query.data(), problem.query.data());
   EXPECT_EQ(to_string(problem.descriptor({80, false})), "forward bf16 d32 f4 sm_80");
+}
+
+TEST(Problem, LoadsTheGradientsForABackwardAlone) {
+  const test::TemporaryDirectory directory;
+  test::RandomProblem random;
+  random.output_gradient = random.lse_gradient = true;
+  test::write_problem(random, directory / "in");
+  RunArguments arguments;
+  arguments.input = directory / "in";
+  EXPECT_TRUE(load_problem(arguments).output_gradient.empty());
+  arguments.backward = true;
+  const Problem problem = load_problem(arguments);
+  EXPECT_EQ(problem.output_gradient.size(), 40u * 2 * 32);
+  EXPECT_EQ(problem.lse_gradient.size(), 40u * 2);
+  EXPECT_EQ(problem.backward().output_gradient.data(), problem.output_gradient.data());
+  EXPECT_EQ(problem.backward().lse_gradient.data(), problem.lse_gradient.data());
+  EXPECT_EQ(problem.backward().forward.query.data(), problem.query.data());
+  EXPECT_EQ(to_string(problem.descriptor({80, false}, Pass::kBackward)), "backward bf16 d32 none sm_80");
 }
 
 TEST(Problem, AFileThatIsNotThereIsWrongUsage) {

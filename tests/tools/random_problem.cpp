@@ -65,6 +65,19 @@ void write_problem(const RandomProblem& problem, const std::filesystem::path& pa
   if (problem.vectors > 0) {
     writer.add("startend_row_indices", ElementType::kI32, mask_shape, std::as_bytes(std::span(vectors)));
   }
+  const Shape output_shape = shape(problem.seqlen_q, problem.num_heads_q, problem.head_dim_v);
+  std::vector<std::uint16_t> output_gradient;
+  if (problem.output_gradient) {
+    output_gradient = normal_values(output_shape, problem.dtype, random);
+    writer.add("dout", type, output_shape, std::as_bytes(std::span(output_gradient)));
+  }
+  const Shape lse_shape = {output_shape[0], output_shape[2], output_shape[1]};
+  std::vector<float> lse_gradient(lse_shape[0] * lse_shape[1] * lse_shape[2]);
+  if (problem.lse_gradient) {
+    std::normal_distribution<float> normal;
+    for (float& gradient : lse_gradient) gradient = normal(random);
+    writer.add("dlse", ElementType::kF32, lse_shape, std::as_bytes(std::span(lse_gradient)));
+  }
   writer.save(path);
 }
 

@@ -33,6 +33,22 @@ TEST(TileChoice, ATileIsKeptAndTheRestMadeLegal) {
   }
 }
 
+TEST(TileChoice, ATileOfABackwardIsKeptAndTheRestMadeLegal) {
+  for (int head_dim : {32, 64, 128}) {
+    KernelDescriptor backward = descriptor(head_dim);
+    backward.pass = Pass::kBackward;
+    for (const TileShape tile : {TileShape{16, 16}, TileShape{32, 32}, TileShape{64, 32}, TileShape{16, 64}}) {
+      const auto config = choose_tile(backward, tile);
+      ASSERT_TRUE(config.has_value());
+      EXPECT_EQ(config->tile_q, tile.query);
+      EXPECT_EQ(config->tile_k, tile.key);
+      EXPECT_THAT(broken_rules(backward, *config), ::testing::IsEmpty());
+    }
+    const TileConfig defaults = default_tile_config(backward);
+    EXPECT_EQ(choose_tile(backward, TileShape{defaults.tile_q, defaults.tile_k}), defaults);
+  }
+}
+
 TEST(TileChoice, TheDefaultsOwnTileGivesTheDefault) {
   const TileConfig defaults = default_tile_config(descriptor(64));
   EXPECT_EQ(choose_tile(descriptor(64), TileShape{defaults.tile_q, defaults.tile_k}), defaults);

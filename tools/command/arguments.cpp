@@ -23,8 +23,11 @@ constexpr const char* kRunHelp =
     "Reads q [B,Sq,Hq,D], k [B,Sk,Hk,D], v [B,Sk,Hk,Dv] (all F16 or all BF16) and, if it is there,\n"
     "startend_row_indices [B,Hm,Sk,n] (I32): with --causal n = 1 (LTS) or 2 (LTS, LTE), without n = 2 (LTS, UTE) or\n"
     "4 (LTS, LTE, UTS, UTE); Hm is 1, Hk or Hq. Writes out [B,Sq,Hq,Dv] in the input's type and lse [B,Hq,Sq] (F32).\n"
+    "With --backward reads the gradient of out, dout (shape and type of out), and, if it is there, that of lse, dlse\n"
+    "(F32, shape of lse), and writes dq, dk and dv too, like q, k and v.\n"
     "The output appears whole or not at all; when --verify fails it is written too, and the exit code is 1.\n\n"
-    "Example:\n  flashmask run packed.safetensors -o attention.safetensors --causal --verify";
+    "Example:\n  flashmask run packed.safetensors -o attention.safetensors --causal --verify\n"
+    "  flashmask run step.safetensors -o gradients.safetensors --causal --backward --deterministic";
 
 constexpr const char* kCompileHelp =
     "Compiles one kernel into the cache, or finds it there. Needs no GPU.\n\n"
@@ -55,6 +58,7 @@ struct RunTexts {
 struct SelectionTexts {
   std::string pass = "forward", form, target;
   OptionalText dtype, head_dim, alignment, tile;
+  bool deterministic = false;
 };
 
 template <typename Parse>
@@ -77,8 +81,12 @@ void add_run(CLI::App& app, RunTexts& texts, RunArguments& run) {
   app.add_option("--device", texts.device, "auto (default: the GPU if there is one), cuda or emulator")->type_name("D");
   app.add_option("--target", texts.target, "architecture of the code (default: the GPU's own, sm_80 on the emulator)")
       ->type_name("T");
-  app.add_option("--tile", texts.tile, "Q,K: query rows and key columns of a tile (default by heuristic)")
+  app.add_option("--tile", texts.tile,
+                 "Q,K: query rows and key columns of a tile (default by heuristic); with --backward: of the backward's")
       ->type_name("Q,K");
+  app.add_flag("--backward", run.backward, "run the backward behind the forward: the gradients of q, k and v");
+  app.add_flag("--deterministic", run.deterministic,
+               "with --backward: a kernel that gives the same bits every time, which is slower");
   app.add_option("--seed", texts.seed, "the emulator's interleaving of warps and copies (default 0)")->type_name("N");
   app.add_option("--schedule", texts.schedule,
                  "how the emulator's warps take turns: random (default), in-order, reversed, starved, late-landings")
@@ -86,15 +94,19 @@ void add_run(CLI::App& app, RunTexts& texts, RunArguments& run) {
   app.add_flag("--no-races", run.no_races, "the emulator checks no order of memory accesses, which is faster");
   app.add_flag("--verify", run.verify, "compare with fp64 attention on the CPU and print the figures");
   app.add_flag("--no-skip", run.no_skip,
-               "make no plan of the mask and visit its empty tiles too; the result is the same, bit for bit");
+               "make no plan of the mask and visit its empty tiles too; the result is the same, bit for bit (of a "
+               "backward: if it is deterministic)");
   app.add_flag("--json", run.json, "print one JSON object");
   app.footer(kRunHelp);
 }
 
 void add_selection(CLI::App& app, SelectionTexts& texts) {
   app.add_option("--pass", texts.pass,
-                 "forward (default), mask-plan or mask-build; the two of masks have no dtype, head dims and tile")
+                 "forward (default), backward, mask-plan or mask-build; the two of masks have no dtype, head dims and "
+                 "tile")
       ->type_name("P");
+  app.add_flag("--deterministic", texts.deterministic,
+               "with --pass backward: a kernel that gives the same bits every time, which is slower");
   app.add_option("--dtype", texts.dtype, "fp16 or bf16")->type_name("T");
   app.add_option("--head-dim", texts.head_dim, "D or D,Dv: of queries and keys, and of values")->type_name("D[,Dv]");
   app.add_option("--form", texts.form, "mask: none, causal, window, c1, c2, f2 or f4")->required()->type_name("F");
@@ -115,6 +127,11 @@ void finish_run(const RunTexts& texts, RunArguments& run) {
   run.tile = optional_value(texts.tile, parse_tile);
   run.seed = optional_value(texts.seed, parse_seed);
   run.schedule = texts.schedule;
+  if (run.deterministic && !run.backward) {
+    throw Error(ErrorCode::kInvalidArgument,
+                "--deterministic: only the backward has a choice, a forward always repeats its bits",
+                "add --backward, or leave --deterministic out");
+  }
 }
 
 KernelDescriptor descriptor_of(const SelectionTexts& texts) {
@@ -137,6 +154,13 @@ KernelDescriptor descriptor_of(const SelectionTexts& texts) {
     descriptor.dtype = require_data_type(*texts.dtype);
     parse_head_dims(*texts.head_dim, descriptor);
   }
+  if (texts.deterministic && descriptor.pass != Pass::kBackward) {
+    throw Error(ErrorCode::kInvalidArgument,
+                fmt::format("--deterministic: only the backward has a choice, a {} always repeats its bits",
+                            to_string(descriptor.pass)),
+                "add --pass backward, or leave --deterministic out");
+  }
+  descriptor.deterministic = texts.deterministic;
   descriptor.mask_form = require_mask_form(texts.form);
   descriptor.target = require_target(texts.target);
   if (texts.alignment) {

@@ -35,11 +35,13 @@ struct RunArguments {
   std::optional<Window> window;
   std::optional<float> scale;  ///< empty: 1 / sqrt(head_dim_qk)
   DeviceChoice device = DeviceChoice::kAuto;
-  std::optional<Target> target;  ///< empty: the GPU's own, sm_80 on the emulator
-  std::optional<TileShape> tile;
+  std::optional<Target> target;         ///< empty: the GPU's own, sm_80 on the emulator
+  std::optional<TileShape> tile;        ///< of the backward's kernel if there is one
   std::optional<std::uint64_t> seed;    ///< of the emulator; empty: 0
   std::optional<std::string> schedule;  ///< of the emulator; empty: random
   bool no_races = false;                ///< the emulator checks no happens-before
+  bool backward = false;                ///< the gradients too
+  bool deterministic = false;           ///< of the backward
   bool verify = false;
   bool no_skip = false;  ///< visit empty tiles too
   bool json = false;

@@ -17,6 +17,8 @@ using safetensors::ElementType;
 using safetensors::TensorInfo;
 
 constexpr const char* kVectorsName = "startend_row_indices";
+constexpr const char* kOutputGradientName = "dout";
+constexpr const char* kLseGradientName = "dlse";
 
 [[noreturn]] void refuse(const std::string& rule, const std::string& hint = "") {
   throw Error(ErrorCode::kInvalidArgument, rule, hint);
@@ -27,13 +29,14 @@ const TensorInfo& require_tensor(const safetensors::Layout& layout, const char* 
   refuse(fmt::format("tensor {} is missing: q, k and v are needed", name));
 }
 
-/// A tensor of rank 4 whose extents are positive and fit an int.
-std::array<int, 4> extents(const TensorInfo& tensor, const char* meaning) {
-  if (tensor.shape.size() != 4) {
+/// A tensor of this rank whose extents are positive and fit an int.
+template <std::size_t kRank = 4>
+std::array<int, kRank> extents(const TensorInfo& tensor, const char* meaning) {
+  if (tensor.shape.size() != kRank) {
     refuse(fmt::format("tensor {}: shape {} has rank {}; {} is needed", tensor.name,
                        safetensors::to_string(tensor.shape), tensor.shape.size(), meaning));
   }
-  std::array<int, 4> result{};
+  std::array<int, kRank> result{};
   for (std::size_t i = 0; i < result.size(); ++i) {
     if (tensor.shape[i] == 0 || tensor.shape[i] > std::numeric_limits<int>::max()) {
       refuse(fmt::format("tensor {}: shape {}: every extent of {} is from 1 to {}", tensor.name,
@@ -93,6 +96,28 @@ void apply_vectors(const TensorInfo& vectors, const RunArguments& arguments, ref
   shape.mask_form = *form;
 }
 
+void check_gradients(const safetensors::Layout& layout, const reference::ForwardProblem& shape) {
+  const TensorInfo* output_gradient = layout.find(kOutputGradientName);
+  if (output_gradient == nullptr) {
+    refuse(fmt::format("tensor {} is missing: --backward needs the gradient of the output, [B,Sq,Hq,Dv]",
+                       kOutputGradientName),
+           "give it in the type of q, or leave --backward out");
+  }
+  require_type(*output_gradient, layout.find("q")->type, ", the type of q");
+  const auto [batch, seqlen_q, heads_q, head_dim_v] = extents(*output_gradient, "[B,Sq,Hq,Dv]");
+  require_equal(kOutputGradientName, "B", batch, "B of q", shape.batch);
+  require_equal(kOutputGradientName, "Sq", seqlen_q, "Sq of q", shape.seqlen_q);
+  require_equal(kOutputGradientName, "Hq", heads_q, "Hq of q", shape.num_heads_q);
+  require_equal(kOutputGradientName, "Dv", head_dim_v, "Dv of v", shape.head_dim_v);
+  if (const TensorInfo* lse_gradient = layout.find(kLseGradientName)) {
+    require_type(*lse_gradient, ElementType::kF32, "");
+    const auto [of_batch, of_heads, of_rows] = extents<3>(*lse_gradient, "[B,Hq,Sq]");
+    require_equal(kLseGradientName, "B", of_batch, "B of q", shape.batch);
+    require_equal(kLseGradientName, "Hq", of_heads, "Hq of q", shape.num_heads_q);
+    require_equal(kLseGradientName, "Sq", of_rows, "Sq of q", shape.seqlen_q);
+  }
+}
+
 template <typename Element>
 std::vector<Element> read_data(const safetensors::Reader& reader, const char* name) {
   const TensorInfo& tensor = *reader.find(name);
@@ -103,9 +128,9 @@ std::vector<Element> read_data(const safetensors::Reader& reader, const char* na
 
 }  // namespace
 
-KernelDescriptor Problem::descriptor(Target target) const {
+KernelDescriptor Problem::descriptor(Target target, Pass pass) const {
   KernelDescriptor descriptor;
-  descriptor.pass = Pass::kForward;
+  descriptor.pass = pass;
   descriptor.dtype = shape.dtype;
   descriptor.head_dim_qk = shape.head_dim_qk;
   descriptor.head_dim_v = shape.head_dim_v;
@@ -113,6 +138,10 @@ KernelDescriptor Problem::descriptor(Target target) const {
   descriptor.causal_alignment = shape.causal_alignment;
   descriptor.target = target;
   return descriptor;
+}
+
+reference::BackwardProblem Problem::backward() const {
+  return {.forward = shape, .output_gradient = output_gradient, .lse_gradient = lse_gradient};
 }
 
 reference::ForwardProblem problem_shape(const safetensors::Layout& layout, const RunArguments& arguments) {
@@ -160,6 +189,7 @@ reference::ForwardProblem problem_shape(const safetensors::Layout& layout, const
     }
     shape.causal_alignment = *arguments.causal_alignment;
   }
+  if (arguments.backward) check_gradients(layout, shape);
   return shape;
 }
 
@@ -177,6 +207,10 @@ Problem load_problem(const RunArguments& arguments) {
     problem.value = read_data<std::uint16_t>(reader, "v");
     if (reader.find(kVectorsName) != nullptr) {
       problem.startend_row_indices = read_data<std::int32_t>(reader, kVectorsName);
+    }
+    if (arguments.backward) {
+      problem.output_gradient = read_data<std::uint16_t>(reader, kOutputGradientName);
+      if (reader.find(kLseGradientName) != nullptr) problem.lse_gradient = read_data<float>(reader, kLseGradientName);
     }
     problem.shape.query = problem.query;
     problem.shape.key = problem.key;

@@ -13,6 +13,7 @@ namespace {
 constexpr int kMaxWarps = 8;
 constexpr int kMaxStages = 4;
 constexpr int kMinStages = 2;
+constexpr int kMaxColumnWarps = 2;
 
 /// The candidates for a tile, nearest to the default first.
 std::vector<TileConfig> candidates(const TileConfig& defaults, const TileShape& tile) {
@@ -27,14 +28,17 @@ std::vector<TileConfig> candidates(const TileConfig& defaults, const TileShape& 
   std::vector<TileConfig> result;
   for (int stages : stage_counts) {
     for (bool in_registers : {defaults.query_in_registers, !defaults.query_in_registers}) {
-      for (int warps : warp_counts) {
-        TileConfig config = defaults;
-        config.tile_q = tile.query;
-        config.tile_k = tile.key;
-        config.warps = warps;
-        config.stages = stages;
-        config.query_in_registers = in_registers;
-        result.push_back(config);
+      for (int column_warps : {defaults.column_warps, kMaxColumnWarps + 1 - defaults.column_warps}) {
+        for (int warps : warp_counts) {
+          TileConfig config = defaults;
+          config.tile_q = tile.query;
+          config.tile_k = tile.key;
+          config.warps = warps;
+          config.stages = stages;
+          config.query_in_registers = in_registers;
+          config.column_warps = column_warps;
+          result.push_back(config);
+        }
       }
     }
   }

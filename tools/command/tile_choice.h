@@ -8,9 +8,9 @@
 
 namespace flashmask::command {
 
-/// The configuration for --tile: the default one with another tile, its warps, stages and place of Q changed only as
-/// far as the rules ask for it. Empty without a tile. Throws Error{kInvalidArgument} with every broken rule of the
-/// nearest candidate when the tile cannot be had.
+/// The configuration for --tile: the default one with another tile, its warps and what they share, stages and place of
+/// Q changed only as far as the rules ask for it. Empty without a tile. Throws Error{kInvalidArgument} with every
+/// broken rule of the nearest candidate when the tile cannot be had.
 std::optional<TileConfig> choose_tile(const KernelDescriptor& descriptor, const std::optional<TileShape>& tile);
 
 /// Throws Error{kUnsupported} with every rule that the descriptor breaks.

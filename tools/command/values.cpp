@@ -96,7 +96,7 @@ void parse_head_dims(const std::string& text, KernelDescriptor& descriptor) {
 }
 
 Pass require_pass(const std::string& text) {
-  return require(parse_pass(text), "--pass", text, "forward, mask-plan or mask-build is needed");
+  return require(parse_pass(text), "--pass", text, "forward, backward, mask-plan or mask-build is needed");
 }
 
 DataType require_data_type(const std::string& text) {

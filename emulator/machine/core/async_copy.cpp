@@ -25,7 +25,7 @@ void land(Warp& warp, const AsyncCopy& copy, std::uint32_t lane, const Mbarrier*
   if (read != 0) {
     Allocation* source = warp.launch->memory->find(copy.source[lane], read);
     std::memcpy(data, source->data + (copy.source[lane] - source->base), read);
-    --source->pending_reads;
+    source->pending_reads.remove(copy.source[lane] - source->base, read);
     if (warp.launch->races)
       keep_global_read(*source, copy.source[lane], read, warp, record_of(warp, copy, lane, by, 0));
   }

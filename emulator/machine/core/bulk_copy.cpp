@@ -118,7 +118,7 @@ void claim_global_source(Warp& warp, const BulkCopy& copy, const BulkCopy::Run& 
   if (warp.launch->races) {
     check_global(warp, copy.lane, 1u << copy.lane, allocation, run.other, run.bytes, kAsynchronous, Keep::kNo);
   }
-  ++allocation.pending_reads;
+  allocation.pending_reads.add(run.other - allocation.base, run.bytes);
 }
 
 std::uint32_t global_flags(const BulkCopy& copy) {
@@ -142,7 +142,8 @@ void claim_global_target(Warp& warp, const BulkCopy& copy, const BulkCopy::Run& 
           fmt::format("uninitialised: {}, of which byte {} was never written, and a reduction reads it", what(), i));
     }
   }
-  if (allocation.pending_reads != 0) check_pending_reads(warp, copy.lane, run.other, run.bytes);
+  if (allocation.pending_reads.near(run.other - allocation.base, run.bytes))
+    check_pending_reads(warp, copy.lane, run.other, run.bytes);
   if (warp.launch->races) {
     check_global(warp, copy.lane, 1u << copy.lane, allocation, run.other, run.bytes, global_flags(copy), Keep::kNo);
   }
@@ -170,7 +171,7 @@ void read_run(Launch& launch, BulkCopy& copy, const BulkCopy::Run& run) {
   if (copy.direction == Direction::kToShared) {
     Allocation& allocation = *launch.memory->find(run.other, run.bytes);
     from = allocation.data + (run.other - allocation.base);
-    --allocation.pending_reads;
+    allocation.pending_reads.remove(run.other - allocation.base, run.bytes);
     launch.statistics.global_bytes_read += run.bytes;
   } else {
     from = copy.source->shared.data() + run.shared;

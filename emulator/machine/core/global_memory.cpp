@@ -49,7 +49,7 @@ std::string GlobalMemory::describe(std::uint64_t address) const {
 void GlobalMemory::end_launch() {
   for (const auto& each : owned_) {
     each->allocation.races.clear();
-    each->allocation.pending_reads = 0;
+    each->allocation.pending_reads.clear();
   }
 }
 

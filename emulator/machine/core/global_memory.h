@@ -8,6 +8,7 @@
 #include <string>
 #include <vector>
 
+#include "emulator/machine/core/pending_reads.h"
 #include "emulator/machine/core/race_shadow.h"
 
 namespace flashmask::emulator {
@@ -19,7 +20,7 @@ struct Allocation {
   std::byte* data = nullptr;
   std::uint8_t* shadow = nullptr;
   /// Asynchronous copies, not waited for yet, that read from here.
-  std::uint64_t pending_reads = 0;
+  PendingReads pending_reads;
   /// Accesses of the running launch, by pages; made when first needed.
   std::vector<std::unique_ptr<RaceShadow>> races;
 };

@@ -51,7 +51,7 @@ void claim(Warp& warp, std::uint32_t lane, const AsyncCopy& copy) {
     if (warp.launch->races) {
       check_global(warp, lane, 1u << lane, source, copy.source[lane], copy.source_bytes[lane], 0, Keep::kNo);
     }
-    ++source.pending_reads;
+    source.pending_reads.add(copy.source[lane] - source.base, copy.source_bytes[lane]);
     warp.launch->statistics.global_bytes_read += copy.source_bytes[lane];
   }
   auto* shadow = reinterpret_cast<std::uint8_t*>(warp.cta->shared_shadow.data()) + offset;

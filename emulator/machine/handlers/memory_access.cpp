@@ -170,7 +170,8 @@ Place locate(Warp& warp, std::uint32_t lane, Space space, std::uint64_t address,
       place.shadow = allocation->shadow + (address - allocation->base);
       place.global = true;
       place.key = address;
-      if (access != Access::kRead && allocation->pending_reads != 0) check_pending_reads(warp, lane, address, bytes);
+      if (access != Access::kRead && allocation->pending_reads.near(address - allocation->base, bytes))
+        check_pending_reads(warp, lane, address, bytes);
       break;
     }
   }

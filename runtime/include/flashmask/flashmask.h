@@ -169,6 +169,7 @@ typedef struct fm_tile_config {
   int warps;
   int stages;
   int query_in_registers;
+  int column_warps; /* of a backward: warps that share their keys; 0: 1 */
 } fm_tile_config;
 
 typedef struct fm_kernel_info {
