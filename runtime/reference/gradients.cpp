@@ -1,181 +1,184 @@
 #include "runtime/reference/gradients.h"
 
 #include <algorithm>
-#include <atomic>
 #include <cmath>
+#include <cstddef>
 #include <cstdint>
-#include <mutex>
 #include <span>
-#include <thread>
 #include <type_traits>
 #include <vector>
 
+#include "runtime/reference/blocked_product.h"
 #include "runtime/reference/half_precision.h"
+#include "runtime/reference/parallel.h"
 #include "runtime/reference/problem.h"
-#include "runtime/reference/row_groups.h"
+#include "runtime/reference/row_group.h"
 
 namespace flashmask::reference {
 namespace {
 
-/// The gradients of one key head and of the query heads that share it: tasks write disjoint results, each in one order,
-/// so that the result does not depend on the number of threads. fp32 rounds where a careful user's tensors would be of
-/// the dtype; fp64 never does.
+/// What becomes of a value that is kept in the problem's dtype: fp64 is the reference and loses nothing.
 template <typename Real>
-class KeyHeadTask {
+Real stored(Real value, DataType dtype) {
+  if constexpr (std::is_same_v<Real, float>) return rounded(value, dtype);
+  return value;
+}
+
+/// K and V, each in the order of both of its products.
+template <typename Real>
+struct KeysAndValues {
+  explicit KeysAndValues(const ForwardProblem& p)
+      : transposed_keys(p, p.key, p.head_dim_qk, KeyOrder::kTransposed),
+        keys(p, p.key, p.head_dim_qk, KeyOrder::kRows),
+        transposed_values(p, p.value, p.head_dim_v, KeyOrder::kTransposed),
+        values(p, p.value, p.head_dim_v, KeyOrder::kRows) {}
+
+  KeyBlocks<Real> transposed_keys;    ///< of S = Q · K^T
+  KeyBlocks<Real> keys;               ///< of dQ = dS · K
+  KeyBlocks<Real> transposed_values;  ///< of dP = dO · V^T
+  KeyBlocks<Real> values;             ///< of O = P · V
+};
+
+/// What is summed over row groups of one KV head, as far as it is summed.
+template <typename Real>
+struct KeySums {
+  std::vector<Real> key, value;   ///< dK (not scaled yet) and dV: [blocks * kBlockKeys, padded(head_dim)]
+  std::vector<Real> terms;        ///< P ∘ (|dP| + |D|) of each key: [blocks * kBlockKeys]
+  Real largest_terms_of_row = 0;  ///< of all row groups, the largest sum of P ∘ (|dP| + |D|) over a row's keys
+
+  void start(const ForwardProblem& p) {
+    const std::size_t keys = static_cast<std::size_t>(blocks_of(p.seqlen_k, kBlockKeys)) * kBlockKeys;
+    key.assign(keys * padded(p.head_dim_qk), Real{0});
+    value.assign(keys * padded(p.head_dim_v), Real{0});
+    terms.assign(keys, Real{0});
+  }
+  /// Adds what was summed over other row groups of the head.
+  void add(const KeySums& more) {
+    for (std::size_t e = 0; e < key.size(); ++e) key[e] += more.key[e];
+    for (std::size_t e = 0; e < value.size(); ++e) value[e] += more.value[e];
+    for (std::size_t j = 0; j < terms.size(); ++j) terms[j] += more.terms[j];
+    largest_terms_of_row = std::max(largest_terms_of_row, more.largest_terms_of_row);
+  }
+};
+
+/// Everything between the inputs and the gradients, of one row group after another.
+template <typename Real>
+class BackwardWork {
  public:
-  KeyHeadTask(const BackwardProblem& problem, const Converted<Real>& converted, Gradients<Real>& result)
+  BackwardWork(const BackwardProblem& problem, const KeysAndValues<Real>& inputs)
       : problem_(problem),
         p_(problem.forward),
-        converted_(converted),
-        result_(result),
-        work_(p_, converted),
-        padded_qk_(blocks_of(p_.head_dim_qk, 8) * 8),
-        padded_v_(converted.padded_v),
-        keys_(static_cast<std::int64_t>(converted.blocks) * kColumns) {}
+        inputs_(inputs),
+        scores_(p_, inputs.transposed_keys),
+        stored_probabilities_(scores_.blocks()),
+        score_gradients_(scores_.blocks()),
+        output_(p_.head_dim_v),
+        output_gradient_(p_.head_dim_v),
+        query_gradient_(p_.head_dim_qk) {}
 
-  void run(int batch, int head_kv) {
-    take_rows(batch, head_kv);
-    terms_of_key_.assign(keys_, Real{0});
-    key_gradient_.assign(keys_ * padded_qk_, Real{0});
-    value_gradient_.assign(keys_ * padded_v_, Real{0});
-    const int group = p_.num_heads_q / p_.num_heads_kv;
-    for (int head = head_kv * group; head < (head_kv + 1) * group; ++head)
-      for (int first = 0; first < p_.seqlen_q; first += kRows)
-        absorb({batch, head, first, std::min(kRows, p_.seqlen_q - first)});
-    for (std::int64_t j = 0; j < p_.seqlen_k; ++j) {
-      const std::int64_t row = (std::int64_t{batch} * p_.seqlen_k + j) * p_.num_heads_kv + head_kv;
-      for (int d = 0; d < p_.head_dim_qk; ++d)
-        result_.key[row * p_.head_dim_qk + d] =
-            stored(key_gradient_[j * padded_qk_ + d] * static_cast<Real>(p_.softmax_scale));
-      for (int d = 0; d < p_.head_dim_v; ++d)
-        result_.value[row * p_.head_dim_v + d] = stored(value_gradient_[j * padded_v_ + d]);
-      largest_of_key_ = std::max(largest_of_key_, terms_of_key_[j]);
+  /// Writes the group's rows of dQ, and adds the group to the sums of its KV head.
+  void run(const RowGroup& g, std::vector<Real>& query_gradient, KeySums<Real>& sums) {
+    scores_.compute(g);
+    output_gradient_.load(p_, g, problem_.output_gradient);
+    compute_probabilities();
+    scores_.multiply(g, stored_probabilities_, inputs_.values, output_);
+    compute_score_gradients(g, sums);
+    scores_.multiply(g, score_gradients_, inputs_.keys, query_gradient_);
+    for (int r = 0; r < g.count; ++r) {
+      if (!live_[r]) continue;  // dQ is 0 already
+      Real* out = query_gradient.data() + g.packed_row(p_, r) * p_.head_dim_qk;
+      for (int d = 0; d < p_.head_dim_qk; ++d) {
+        out[d] = stored(p_.softmax_scale * query_gradient_.row(r)[d], p_.dtype);
+      }
     }
+    add_transposed(score_gradients_, scores_.query(), sums.key);
+    add_transposed(stored_probabilities_, output_gradient_, sums.value);
   }
-
-  /// Of all runs, the largest sum of P o (|dP| + |D|) over a row's keys, and over a key's rows.
-  Real largest_of_row() const { return largest_of_row_; }
-  Real largest_of_key() const { return largest_of_key_; }
 
  private:
-  Real stored(Real value) const {
-    if constexpr (std::is_same_v<Real, float>) return rounded(value, p_.dtype);
-    return value;
-  }
-
-  /// Keys as rows and values transposed, the other way round from what the forward multiplies by.
-  void take_rows(int batch, int head_kv) {
-    key_rows_.assign(keys_ * padded_qk_, Real{0});
-    values_.assign(keys_ * p_.head_dim_v, Real{0});
-    for (std::int64_t j = 0; j < p_.seqlen_k; ++j) {
-      const std::int64_t row = (std::int64_t{batch} * p_.seqlen_k + j) * p_.num_heads_kv + head_kv;
-      for (int d = 0; d < p_.head_dim_qk; ++d)
-        key_rows_[j * padded_qk_ + d] = to_float(p_.key[row * p_.head_dim_qk + d], p_.dtype);
-      Real* value = values_.data() + j / kColumns * kColumns * p_.head_dim_v + j % kColumns;
-      for (int d = 0; d < p_.head_dim_v; ++d)
-        value[d * kColumns] = to_float(p_.value[row * p_.head_dim_v + d], p_.dtype);
-    }
-  }
-
-  void absorb(const RowGroup& g) {
-    work_.compute_scores(g);
-    bool sees[kRows] = {};
-    for (int r = 0; r < kRows; ++r) {
+  /// P = softmax(S). Rows that see no key have neither P nor dO from here on: whatever their dO holds, it counts for
+  /// nothing.
+  void compute_probabilities() {
+    GroupPairs<Real>& pairs = scores_.pairs();
+    for (int r = 0; r < kGroupRows; ++r) {
       Real max = 0;
-      Real* row = work_.row(r);
-      const Real sum = r < g.count ? work_.exponentials(r, max) : Real{0};
-      sees[r] = sum != 0;
-      for (std::int64_t j = 0; j < keys_; ++j) row[j] = sees[r] ? row[j] / sum : Real{0};
-    }
-    take_queries(g, sees);
-    work_.multiply_values(g);
-    score_gradient_.assign(kRows * keys_, Real{0});
-    for (int block = 0; block < converted_.blocks; ++block)
-      multiply_accumulate(score_gradient_.data() + block * kColumns, keys_, output_gradient_.data(),
-                          std::int64_t{p_.head_dim_v}, values_.data() + std::int64_t{block} * kColumns * p_.head_dim_v,
-                          std::int64_t{kColumns}, p_.head_dim_v, kColumns);
-    for (int r = 0; r < g.count; ++r) {
-      const Real delta = sees[r] ? delta_of(g, r) : Real{0};
-      Real* gradient = score_gradient_.data() + r * keys_;
-      Real* probability = work_.row(r);
-      Real terms_of_row = 0;
-      for (std::int64_t j = 0; j < keys_; ++j) {
-        const Real terms = probability[j] * (std::abs(gradient[j]) + std::abs(delta));
-        terms_of_row += terms;
-        terms_of_key_[j] += terms;
-        gradient[j] = stored(probability[j] * (gradient[j] - delta));
-        probability[j] = stored(probability[j]);
+      const Real sum = scores_.exponentials(r, max);
+      live_[r] = sum != 0;
+      if (!live_[r]) std::fill_n(output_gradient_.row(r), output_gradient_.stride(), Real{0});
+      Real* p = pairs.row(r);
+      Real* stored_p = stored_probabilities_.row(r);
+      for (std::int64_t j = 0; j < pairs.stride(); ++j) {
+        if (live_[r]) p[j] /= sum;
+        stored_p[j] = stored(p[j], p_.dtype);
       }
-      largest_of_row_ = std::max(largest_of_row_, terms_of_row);
     }
-    write_queries(g);
-    add_transposed(key_gradient_, padded_qk_, score_gradient_.data(), query_);
-    add_transposed(value_gradient_, padded_v_, work_.row(0), padded_output_gradient_);
   }
 
-  /// Q and dO of the group; zeros of rows that see no key, whose dO may be anything.
-  void take_queries(const RowGroup& g, const bool (&sees)[kRows]) {
-    query_.assign(kRows * padded_qk_, Real{0});
-    output_gradient_.assign(static_cast<std::size_t>(kRows) * p_.head_dim_v, Real{0});
-    padded_output_gradient_.assign(kRows * padded_v_, Real{0});
+  /// dS = P ∘ (dP - D) in the live blocks, dP = dO · V^T, D = rowsum(dO ∘ O) - dLSE. Adds its terms to the sums.
+  void compute_score_gradients(const RowGroup& g, KeySums<Real>& sums) {
+    Real d_of_row[kGroupRows] = {};
     for (int r = 0; r < g.count; ++r) {
-      if (!sees[r]) continue;
-      const std::int64_t row = row_of(g, r);
-      for (int d = 0; d < p_.head_dim_qk; ++d)
-        query_[r * padded_qk_ + d] = to_float(p_.query[row * p_.head_dim_qk + d], p_.dtype);
-      for (int d = 0; d < p_.head_dim_v; ++d)
-        output_gradient_[r * p_.head_dim_v + d] = padded_output_gradient_[r * padded_v_ + d] =
-            to_float(problem_.output_gradient[row * p_.head_dim_v + d], p_.dtype);
+      if (!live_[r]) continue;  // dLSE may be anything there
+      Real sum = 0;
+      for (int d = 0; d < p_.head_dim_v; ++d) {
+        sum += output_gradient_.row(r)[d] * stored(output_.row(r)[d], p_.dtype);
+      }
+      if (!problem_.lse_gradient.empty()) sum -= problem_.lse_gradient[g.lse_row(p_, r)];
+      d_of_row[r] = sum;
     }
-  }
-
-  /// rowsum(dO o O) - dLSE
-  Real delta_of(const RowGroup& g, int r) const {
-    Real sum = 0;
-    for (int d = 0; d < p_.head_dim_v; ++d) sum += output_gradient_[r * p_.head_dim_v + d] * stored(work_.output(r)[d]);
-    if (!problem_.lse_gradient.empty())
-      sum -= problem_.lse_gradient[(std::int64_t{g.batch} * p_.num_heads_q + g.head) * p_.seqlen_q + g.first + r];
-    return sum;
-  }
-
-  /// dQ = scale * dS K
-  void write_queries(const RowGroup& g) {
-    std::vector<Real>& gradient = query_gradient_;
-    gradient.assign(kRows * padded_qk_, Real{0});
-    multiply_accumulate(gradient.data(), padded_qk_, score_gradient_.data(), keys_, key_rows_.data(), padded_qk_,
-                        static_cast<int>(keys_), static_cast<int>(padded_qk_));
-    for (int r = 0; r < g.count; ++r)
-      for (int d = 0; d < p_.head_dim_qk; ++d)
-        result_.query[row_of(g, r) * p_.head_dim_qk + d] =
-            stored(gradient[r * padded_qk_ + d] * static_cast<Real>(p_.softmax_scale));
-  }
-
-  /// sums += scores^T rows, `scores` [kRows, keys], `rows` [kRows, columns].
-  void add_transposed(std::vector<Real>& sums, std::int64_t columns, const Real* scores,
-                      const std::vector<Real>& rows) const {
-    for (std::int64_t first = 0; first < keys_; first += kRows) {
-      Real transposed[kRows * kRows];
-      for (int r = 0; r < kRows; ++r)
-        for (int j = 0; j < kRows; ++j) transposed[j * kRows + r] = scores[r * keys_ + first + j];
-      multiply_accumulate(sums.data() + first * columns, columns, transposed, std::int64_t{kRows}, rows.data(), columns,
-                          kRows, static_cast<int>(columns));
+    std::ranges::fill(score_gradients_.all(), Real{0});
+    Real terms_of_row[kGroupRows] = {};
+    const std::int64_t stride = score_gradients_.stride();
+    for (int block = 0; block < scores_.blocks(); ++block) {
+      if (!scores_.is_live(block)) continue;
+      Real* gradients = score_gradients_.block(block);
+      multiply_accumulate(gradients, stride, output_gradient_.as_left_factor(),
+                          inputs_.transposed_values.block(g.batch, g.head_kv, block),
+                          inputs_.transposed_values.stride(), kGroupRows, p_.head_dim_v, kBlockKeys);
+      const Real* probabilities = scores_.pairs().block(block);
+      Real* terms_of_key = sums.terms.data() + std::int64_t{block} * kBlockKeys;
+      for (int r = 0; r < kGroupRows; ++r) {
+        for (int x = 0; x < kBlockKeys; ++x) {
+          const Real probability = probabilities[r * stride + x];
+          Real& gradient = gradients[r * stride + x];
+          const Real terms = probability * (std::abs(gradient) + std::abs(d_of_row[r]));
+          terms_of_row[r] += terms;
+          terms_of_key[x] += terms;
+          gradient = stored(probability * (gradient - d_of_row[r]), p_.dtype);
+        }
+      }
     }
+    sums.largest_terms_of_row = std::max(sums.largest_terms_of_row, std::ranges::max(terms_of_row));
   }
 
-  std::int64_t row_of(const RowGroup& g, int r) const {
-    return (std::int64_t{g.batch} * p_.seqlen_q + g.first + r) * p_.num_heads_q + g.head;
+  /// sums += pairs^T · rows over the live blocks.
+  void add_transposed(const GroupPairs<Real>& pairs, const GroupRows<Real>& rows, std::vector<Real>& sums) const {
+    for (int block = 0; block < scores_.blocks(); ++block) {
+      if (!scores_.is_live(block)) continue;
+      multiply_accumulate(sums.data() + std::int64_t{block} * kBlockKeys * rows.stride(), rows.stride(),
+                          pairs.as_transposed_left_factor(block), rows.row(0), rows.stride(), kBlockKeys, kGroupRows,
+                          rows.stride());
+    }
   }
 
   const BackwardProblem& problem_;
   const ForwardProblem& p_;
-  const Converted<Real>& converted_;
-  Gradients<Real>& result_;
-  RowGroupWork<Real> work_;
-  std::int64_t padded_qk_, padded_v_, keys_;
-  std::vector<Real> key_rows_, values_, query_, output_gradient_, padded_output_gradient_, score_gradient_,
-      query_gradient_, key_gradient_, value_gradient_, terms_of_key_;
-  Real largest_of_row_ = 0, largest_of_key_ = 0;
+  const KeysAndValues<Real>& inputs_;
+  RowGroupScores<Real> scores_;            ///< S, then P
+  GroupPairs<Real> stored_probabilities_;  ///< P as it enters products
+  GroupPairs<Real> score_gradients_;       ///< dP, then dS
+  GroupRows<Real> output_, output_gradient_, query_gradient_;
+  bool live_[kGroupRows] = {};  ///< per row: whether it sees a key
 };
+
+/// Parts that the row groups of a KV head are dealt into, each with sums of its own: enough tasks for the cores where
+/// there are few KV heads, and no more memory than it takes. It must not depend on the number of threads: sums are
+/// rounded, and their order is part of the result.
+std::int64_t parts_per_kv_head(const ForwardProblem& p, std::int64_t row_groups) {
+  constexpr std::int64_t kTasks = 16;
+  const std::int64_t kv_heads = std::int64_t{p.batch} * p.num_heads_kv;
+  return std::min((kTasks + kv_heads - 1) / kv_heads, row_groups);
+}
 
 double largest_magnitude(std::span<const std::uint16_t> elements, DataType dtype) {
   double largest = 0;
@@ -187,30 +190,47 @@ template <typename Real>
 Gradients<Real> compute(const BackwardProblem& problem, int threads, CancellingTerms& terms) {
   check(problem);
   const ForwardProblem& p = problem.forward;
+  const KeysAndValues<Real> inputs(p);
   Gradients<Real> result;
   result.query.resize(p.query.size());
   result.key.resize(p.key.size());
   result.value.resize(p.value.size());
-  const Converted<Real> converted(p);
-  const std::int64_t tasks = std::int64_t{p.batch} * p.num_heads_kv;
-  std::atomic<std::int64_t> next{0};
-  std::mutex mutex;  // of `terms`
-  const auto run = [&] {
-    KeyHeadTask<Real> task(problem, converted, result);
-    for (std::int64_t index = next++; index < tasks; index = next++)
-      task.run(static_cast<int>(index / p.num_heads_kv), static_cast<int>(index % p.num_heads_kv));
-    const std::lock_guard lock(mutex);
-    terms.query = std::max<double>(terms.query, task.largest_of_row());
-    terms.key = std::max<double>(terms.key, task.largest_of_key());
+
+  // The row groups of a KV head's query heads lie side by side.
+  const std::int64_t kv_heads = std::int64_t{p.batch} * p.num_heads_kv;
+  const std::int64_t row_groups = row_groups_per_head(p) * (p.num_heads_q / p.num_heads_kv);
+  const std::int64_t parts = parts_per_kv_head(p, row_groups);
+  std::vector<KeySums<Real>> sums(kv_heads * parts);
+  in_parallel(
+      kv_heads * parts, threads, [&] { return BackwardWork<Real>(problem, inputs); },
+      [&](BackwardWork<Real>& work, std::int64_t task) {
+        sums[task].start(p);
+        const std::int64_t first = task / parts * row_groups, part = task % parts;
+        for (std::int64_t n = row_groups * part / parts; n < row_groups * (part + 1) / parts; ++n) {
+          work.run(row_group(p, first + n), result.query, sums[task]);
+        }
+      });
+
+  const auto write = [&](std::int64_t kv_head, const std::vector<Real>& sum, int head_dim, Real factor,
+                         std::vector<Real>& gradient) {
+    const std::int64_t batch = kv_head / p.num_heads_kv, head = kv_head % p.num_heads_kv;
+    for (std::int64_t j = 0; j < p.seqlen_k; ++j) {
+      const Real* from = sum.data() + j * padded(head_dim);
+      Real* out = gradient.data() + ((batch * p.seqlen_k + j) * p.num_heads_kv + head) * head_dim;
+      for (int d = 0; d < head_dim; ++d) out[d] = stored(factor * from[d], p.dtype);
+    }
   };
-  std::int64_t wanted = threads > 0 ? threads : std::max(1u, std::thread::hardware_concurrency());
-  wanted = std::min(wanted, tasks);
-  std::vector<std::jthread> others;
-  for (std::int64_t t = 1; t < wanted; ++t) others.emplace_back(run);
-  run();
-  others.clear();
-  terms.query *= p.softmax_scale * largest_magnitude(p.key, p.dtype);
-  terms.key *= p.softmax_scale * largest_magnitude(p.query, p.dtype);
+  double largest_of_rows = 0, largest_of_keys = 0;
+  for (std::int64_t kv_head = 0; kv_head < kv_heads; ++kv_head) {
+    KeySums<Real>& total = sums[kv_head * parts];
+    for (std::int64_t part = 1; part < parts; ++part) total.add(sums[kv_head * parts + part]);
+    write(kv_head, total.key, p.head_dim_qk, p.softmax_scale, result.key);
+    write(kv_head, total.value, p.head_dim_v, Real{1}, result.value);
+    largest_of_rows = std::max<double>(largest_of_rows, total.largest_terms_of_row);
+    largest_of_keys = std::max<double>(largest_of_keys, std::ranges::max(total.terms));
+  }
+  terms.query = p.softmax_scale * largest_of_rows * largest_magnitude(p.key, p.dtype);
+  terms.key = p.softmax_scale * largest_of_keys * largest_magnitude(p.query, p.dtype);
   return result;
 }
 
