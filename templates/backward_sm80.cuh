@@ -551,6 +551,9 @@ __device__ __forceinline__ unsigned work_number(const BackwardArguments& argumen
   return static_cast<unsigned>(ticket[0]);
 }
 
+/// A key tile may have no step at all; the copies of its keys and values then are still under way behind the loop.
+constexpr bool kKeysMayBeUnseen = RowMask::kHasFirst || RowMask::kHasLast || kVectors > 0;
+
 /// Which key tile, of which head, a piece of work is.
 __device__ __forceinline__ void write_work(const BackwardArguments& arguments, const WorkItem& item,
                                            const KeyTileWork& work) {
@@ -630,7 +633,7 @@ __device__ __forceinline__ void backward_attention(const BackwardArguments& argu
     __syncthreads();
     if (position > 0) step.pass_turn_on(position - 1);
   }
-  wait_copies<0>();  // of keys that no row sees
+  if constexpr (kKeysMayBeUnseen) wait_copies<config::kStages - 2>();
 
   write_gradients(arguments, work, key_gradient, value_gradient);
 }

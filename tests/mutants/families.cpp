@@ -102,6 +102,7 @@ struct BackwardChoice {
   TileConfig tile{};
   HeadDims head_dims{32, 32};
   bool with_plan = false;
+  CausalAlignment alignment = CausalAlignment::kBottomRight;
 };
 
 Scenario backward(const BackwardChoice& choice, const forward_tests::Extents& extents,
@@ -111,6 +112,7 @@ Scenario backward(const BackwardChoice& choice, const forward_tests::Extents& ex
     descriptor.pass = Pass::kBackward;
     descriptor.deterministic = choice.deterministic;
     descriptor.mask_form = choice.form;
+    descriptor.causal_alignment = choice.alignment;
     descriptor.head_dim_qk = choice.head_dims.qk;
     descriptor.head_dim_v = choice.head_dims.v;
     const backward_tests::BackwardTestProblem problem(TestProblem(descriptor, extents, variety));
@@ -135,7 +137,8 @@ Family backward_family() {
   const forward_tests::Extents two_key_tiles{.batch = 1, .seqlen_q = 75, .seqlen_k = 60};
   const forward_tests::Extents square{.batch = 1, .seqlen_q = 140, .seqlen_k = 140};
   const forward_tests::Extents many_rows{.batch = 1, .seqlen_q = 700, .seqlen_k = 40};
-  const forward_tests::Extents most_rows{.batch = 1, .seqlen_q = 2500, .seqlen_k = 40};
+  const forward_tests::Extents most_rows{.batch = 1, .seqlen_q = 2500, .seqlen_k = 40, .heads_q = 2, .heads_kv = 1};
+  const forward_tests::Extents few_rows{.batch = 1, .seqlen_q = 40, .seqlen_k = 140};
   const forward_tests::Extents group{.batch = 1, .seqlen_q = 50, .seqlen_k = 70, .heads_q = 2, .heads_kv = 1};
   const forward_tests::Extents long_keys{
       .batch = 1, .seqlen_q = 700, .seqlen_k = 70, .heads_q = 2, .heads_kv = 1, .heads_mask = 2};
@@ -150,11 +153,19 @@ Family backward_family() {
       backward({.tile = kShared, .head_dims = {48, 32}}, two_key_tiles, {}),
       backward({.form = MaskForm::kCausal, .deterministic = true, .tile = kThreeSlots}, square, {}),
       backward({.form = MaskForm::kCausal, .deterministic = true, .tile = kThreeSlots}, group, {}),
+      backward({.form = MaskForm::kCausal,
+                .deterministic = true,
+                .tile = kThreeSlots,
+                .alignment = CausalAlignment::kTopLeft},
+               few_rows, {}),
       backward({.form = MaskForm::kWindow, .deterministic = true, .tile = kShared}, square,
+               {.window_left = 20, .window_right = 3}),
+      backward({.form = MaskForm::kWindow, .deterministic = true, .tile = kShared}, few_rows,
                {.window_left = 20, .window_right = 3}),
       backward({.form = MaskForm::kC1, .deterministic = true, .tile = kShared, .with_plan = true}, square, documents),
       backward({.form = MaskForm::kC1, .deterministic = true, .tile = kShared, .with_plan = true}, most_rows,
                none_masked),
+      backward({.form = MaskForm::kC1, .deterministic = true, .tile = kShared, .with_plan = true}, square, all_masked),
       backward({.form = MaskForm::kC1, .deterministic = true, .tile = kShared}, square, documents),
       backward({.form = MaskForm::kF4, .tile = kTwoSlots, .head_dims = {32, 48}, .with_plan = true}, two_key_tiles,
                {.intervals = Intervals::kHoles}),
@@ -165,6 +176,8 @@ Family backward_family() {
       backward({.form = MaskForm::kF2, .deterministic = true, .tile = kTwoSlots, .with_plan = true}, long_keys,
                none_masked),
       backward({.form = MaskForm::kF2, .deterministic = true, .tile = kTwoSlots, .with_plan = true}, square, documents),
+      backward({.form = MaskForm::kF2, .deterministic = true, .tile = kTwoSlots, .with_plan = true}, square,
+               all_masked),
   };
   return family;
 }
