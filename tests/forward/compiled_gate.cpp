@@ -39,6 +39,12 @@ testing::AssertionResult is_clean(const CompiledKernel& kernel) {
     return testing::AssertionFailure() << fmt::format(
                "{}: {} registers, {} bytes spilled and {} loaded again, {} bytes of stack\n{}", describe(kernel),
                used.registers, used.spill_store_bytes, used.spill_load_bytes, used.stack_bytes, kernel.log);
+  // The resources are those of the main function; the log speaks of all.
+  for (std::size_t at = kernel.log.find(" bytes spill stores"); at != std::string::npos;
+       at = kernel.log.find(" bytes spill stores", at + 1))
+    if (at < 2 || kernel.log.substr(at - 2, 2) != " 0")
+      return testing::AssertionFailure() << describe(kernel) << ": a function beside the main one spills\n"
+                                         << kernel.log;
   if (kernel.log.find("(C75") != std::string::npos)
     return testing::AssertionFailure() << describe(kernel) << ": ptxas remarks\n" << kernel.log;
   return testing::AssertionSuccess();

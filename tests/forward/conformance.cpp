@@ -10,10 +10,13 @@
 #include <cstdio>
 #include <deque>
 #include <fstream>
+#include <functional>
 #include <memory>
 #include <nlohmann/json.hpp>
 #include <thread>
+#include <utility>
 
+#include "tests/backward/launch.h"
 #include "tests/forward/child_process.h"
 #include "tests/forward/launch.h"
 #include "tests/forward/problems.h"
@@ -40,6 +43,11 @@ std::vector<KernelDescriptor> conformance_kernels(const Target& target) {
                                                   {64, 128},
                                                   {256, 256}}) {
       std::ranges::copy(all_forms(dtype, head_dim_qk, head_dim_v, target), std::back_inserter(kernels));
+      // The alignment of a diagonal is an argument of a backward; every other kernel is deterministic.
+      for (KernelDescriptor& descriptor :
+           backward_tests::all_forms(dtype, head_dim_qk, head_dim_v, target, kernels.size() % 2 == 0)) {
+        if (descriptor.causal_alignment == CausalAlignment::kBottomRight) kernels.push_back(descriptor);
+      }
     }
   }
   return kernels;
@@ -51,29 +59,40 @@ std::shared_ptr<Device> open_device(const std::string& name, const Target& targe
 
 /// The largest difference of two results, and the share of elements that are equal to the bit.
 struct Difference {
-  double output = 0;
-  double lse = 0;
+  double largest = 0;
   double equal = 0;
 };
 
-Difference difference(const LaunchResult& actual, const LaunchResult& golden, DataType dtype) {
+/// `element` reads the n-th of `count` of one side or the other; a distance may be relative to the golden one.
+template <typename Element>
+Difference difference(std::size_t count, const Element& actual, const Element& golden, bool relative) {
   Difference result;
   std::size_t equal = 0;
-  // Equal infinities are no distance; a NaN, or an infinity on one side, is an infinite one.
-  const auto farther = [](double& largest, double a, double b, double scale) {
-    const double distance = a == b ? 0 : std::fabs(a - b) / scale;
-    largest = std::isfinite(distance) ? std::max(largest, distance) : HUGE_VAL;
-  };
-  for (std::size_t n = 0; n < actual.output.size(); ++n) {
-    equal += actual.output[n] == golden.output[n];
-    farther(result.output, reference::to_float(actual.output[n], dtype), reference::to_float(golden.output[n], dtype),
-            1);
+  for (std::size_t n = 0; n < count; ++n) {
+    const double a = actual(n), b = golden(n);
+    equal += a == b;
+    // Equal infinities are no distance; a NaN, or an infinity on one side, is an infinite one.
+    const double distance = a == b ? 0 : std::fabs(a - b) / (relative ? std::max(1.0, std::fabs(b)) : 1.0);
+    result.largest = std::isfinite(distance) ? std::max(result.largest, distance) : HUGE_VAL;
   }
-  for (std::size_t n = 0; n < actual.lse.size(); ++n) {
-    farther(result.lse, actual.lse[n], golden.lse[n], std::max(1.0f, std::fabs(golden.lse[n])));
-  }
-  result.equal = static_cast<double>(equal) / static_cast<double>(actual.output.size());
+  result.equal = count == 0 ? 1 : static_cast<double>(equal) / static_cast<double>(count);
   return result;
+}
+
+Difference difference(const std::vector<std::uint16_t>& actual, const std::vector<std::uint16_t>& golden,
+                      DataType dtype) {
+  const auto reader = [dtype](const std::vector<std::uint16_t>& bits) {
+    return std::function<double(std::size_t)>(
+        [&bits, dtype](std::size_t n) { return reference::to_float(bits[n], dtype); });
+  };
+  return difference(actual.size(), reader(actual), reader(golden), false);
+}
+
+Difference difference(const std::vector<float>& actual, const std::vector<float>& golden) {
+  const auto reader = [](const std::vector<float>& values) {
+    return std::function<double(std::size_t)>([&values](std::size_t n) { return values[n]; });
+  };
+  return difference(actual.size(), reader(actual), reader(golden), true);
 }
 
 /// A problem that crosses a tile edge in both directions, with head groups and fuzzed intervals.
@@ -94,34 +113,88 @@ TestProblem conformance_problem(const KernelDescriptor& descriptor, const TileCo
                      variety);
 }
 
+/// A kernel on the device under test and its emulation.
+struct Contestants {
+  Runtime& runtime;
+  const Kernel& kernel;
+  Runtime& emulated;
+  const Kernel& golden;
+};
+
+json run_forward_kernel(const Contestants& on, const TestProblem& problem) {
+  const LaunchResult actual = run_forward(on.runtime, on.kernel, problem);
+  const LaunchResult golden = run_forward(on.emulated, on.golden, problem);
+  const reference::Comparison against_fp64 = reference::compare(problem.view(), actual.output, actual.lse, 1);
+  const Difference output = difference(actual.output, golden.output, problem.descriptor().dtype);
+  const Difference lse = difference(actual.lse, golden.lse);
+  const bool ok = against_fp64.passed && actual.overwritten.empty() && output.largest <= against_fp64.output_bound &&
+                  lse.largest <= against_fp64.lse_bound;
+  return {{"status", ok ? "ok" : "wrong"},
+          {"fp64_error", against_fp64.max_output_error},
+          {"bound", against_fp64.output_bound},
+          {"lse_error", against_fp64.max_lse_error},
+          {"golden_error", output.largest},
+          {"golden_lse_error", lse.largest},
+          {"bit_equal", output.equal},
+          {"nan_count", against_fp64.nan_count},
+          {"dead_rows_wrong", against_fp64.dead_rows_wrong},
+          {"overwritten", actual.overwritten}};
+}
+
+/// Of the three gradients, the one that is nearest to its bound, or beyond it.
+json run_backward_kernel(const Contestants& on, const backward_tests::BackwardTestProblem& problem) {
+  const backward_tests::LaunchResult actual = run_backward(on.runtime, on.kernel, problem);
+  const backward_tests::LaunchResult golden = run_backward(on.emulated, on.golden, problem);
+  const reference::GradientComparison against_fp64 =
+      reference::compare(problem.view({}), actual.query_gradient, actual.key_gradient, actual.value_gradient, 1);
+  const DataType dtype = problem.forward().descriptor().dtype;
+  struct Gradient {
+    const char* name;
+    const reference::GradientError& error;
+    Difference golden;
+  };
+  const Gradient gradients[] = {
+      {"dq", against_fp64.query, difference(actual.query_gradient, golden.query_gradient, dtype)},
+      {"dk", against_fp64.key, difference(actual.key_gradient, golden.key_gradient, dtype)},
+      {"dv", against_fp64.value, difference(actual.value_gradient, golden.value_gradient, dtype)}};
+  json record;
+  bool ok = against_fp64.passed && actual.overwritten.empty();
+  double nearest = -1;
+  for (const auto& [name, error, of_golden] : gradients) {
+    ok = ok && of_golden.largest <= error.bound;
+    const double share = error.bound == 0 ? (error.max_error == 0 ? 0 : HUGE_VAL) : error.max_error / error.bound;
+    if (share <= nearest) continue;
+    nearest = share;
+    record = {{"gradient", name},
+              {"fp64_error", error.max_error},
+              {"bound", error.bound},
+              {"golden_error", of_golden.largest},
+              {"bit_equal", of_golden.equal},
+              {"nan_count", error.nan_count},
+              {"zero_rows_wrong", error.zero_rows_wrong}};
+  }
+  record["status"] = ok ? "ok" : "wrong";
+  record["overwritten"] = actual.overwritten;
+  return record;
+}
+
 /// Runs one kernel in this process; what is printed is the parent's record.
 json run_kernel(const std::string& device_name, const KernelDescriptor& descriptor, int level) {
   const auto device = open_device(device_name, descriptor.target, 2);
   const TileConfig config = default_tile_config(descriptor);
   const auto kernel = compile_at_level(level, generator::generate(descriptor, config), device, tested_policy());
-  const TestProblem problem = conformance_problem(descriptor, config);
+  TestProblem problem = conformance_problem(descriptor, config);
   Runtime runtime(device, tested_policy());
-  const LaunchResult actual = run_forward(runtime, *kernel, problem);
   const auto emulated = emulated_runtime(descriptor.target, 1);
-  const LaunchResult golden = run_forward(*emulated, *emulated->request(descriptor), problem);
-
-  const reference::Comparison against_fp64 = reference::compare(problem.view(), actual.output, actual.lse, 1);
-  const Difference against_golden = difference(actual, golden, descriptor.dtype);
-  const bool ok = against_fp64.passed && actual.overwritten.empty() &&
-                  against_golden.output <= against_fp64.output_bound && against_golden.lse <= against_fp64.lse_bound;
-  return {{"status", ok ? "ok" : "wrong"},
-          {"config", to_string(config)},
-          {"registers", kernel->resources().registers},
-          {"spill_bytes", kernel->resources().spill_load_bytes + kernel->resources().spill_store_bytes},
-          {"fp64_error", against_fp64.max_output_error},
-          {"bound", against_fp64.output_bound},
-          {"lse_error", against_fp64.max_lse_error},
-          {"golden_error", against_golden.output},
-          {"golden_lse_error", against_golden.lse},
-          {"bit_equal", against_golden.equal},
-          {"nan_count", against_fp64.nan_count},
-          {"dead_rows_wrong", against_fp64.dead_rows_wrong},
-          {"overwritten", actual.overwritten}};
+  const auto golden = emulated->request(descriptor);
+  const Contestants on{runtime, *kernel, *emulated, *golden};
+  json record = descriptor.pass == Pass::kBackward
+                    ? run_backward_kernel(on, backward_tests::BackwardTestProblem(std::move(problem)))
+                    : run_forward_kernel(on, problem);
+  record["config"] = to_string(config);
+  record["registers"] = kernel->resources().registers;
+  record["spill_bytes"] = kernel->resources().spill_load_bytes + kernel->resources().spill_store_bytes;
+  return record;
 }
 
 /// The record of a child that ended in any way.
@@ -140,9 +213,9 @@ json record_of(const ChildResult& child) {
 }
 
 void print_row(const std::string& name, const json& record) {
-  std::string line = fmt::format("{:<6} {:<52}", record.value("status", "?"), name);
+  std::string line = fmt::format("{:<6} {:<66}", record.value("status", "?"), name);
   if (record.contains("bound")) {
-    line += fmt::format(" {:<13} regs {:3} spill {:4}  fp64 {:.2e} golden {:.2e} of {:.2e}  bits equal {:5.1f} %",
+    line += fmt::format(" {:<16} regs {:3} spill {:4}  fp64 {:.2e} golden {:.2e} of {:.2e}  bits equal {:5.1f} %",
                         record.value("config", ""), record.value("registers", 0), record.value("spill_bytes", 0),
                         record["fp64_error"].is_number() ? record["fp64_error"].get<double>() : HUGE_VAL,
                         record["golden_error"].is_number() ? record["golden_error"].get<double>() : HUGE_VAL,

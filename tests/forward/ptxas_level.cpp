@@ -6,6 +6,7 @@
 
 #include <vector>
 
+#include "runtime/backward_kernel.h"
 #include "runtime/compile/nvrtc.h"
 #include "runtime/compile/options.h"
 #include "runtime/compile/ptxas_log.h"
@@ -84,6 +85,7 @@ std::shared_ptr<const Kernel> compile_at_level(int ptxas_level, const generator:
   StoredKernel stored;
   stored.record.resources = compile::parse_ptxas_log(log, source.entry).resources;
   stored.image = {std::as_bytes(std::span(cubin)), std::as_bytes(std::span(ptx))};
+  if (source.descriptor.pass == Pass::kBackward) return std::make_shared<BackwardKernel>(device, source, stored, "");
   return std::make_shared<ForwardKernel>(device, source, stored, "");
 }
 
