@@ -136,6 +136,7 @@ LaunchResult run_backward(Runtime& runtime, const Kernel& kernel, const Backward
   result.key_gradient = take("dk", key_gradient, device_key_gradient);
   result.value_gradient = take("dv", value_gradient, device_value_gradient);
   device.copy_to_host(workspace, device_workspace.get(), nullptr);
+  result.workspace.assign(workspace.data() + kGuardBytes, workspace.data() + kGuardBytes + workspace_bytes);
   std::memset(workspace.data() + kGuardBytes, kPoison, workspace_bytes);
   result.overwritten += first_change("the workspace", workspace);
   return result;

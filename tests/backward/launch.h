@@ -2,6 +2,7 @@
 
 #include <gtest/gtest.h>
 
+#include <cstddef>
 #include <cstdint>
 #include <string>
 #include <vector>
@@ -46,9 +47,10 @@ class BackwardTestProblem {
   std::vector<float> lse_, lse_gradient_;
 };
 
-/// What a launch left in memory, packed.
+/// What a launch left in memory; gradients packed.
 struct LaunchResult {
   std::vector<std::uint16_t> query_gradient, key_gradient, value_gradient;
+  std::vector<std::byte> workspace;
   std::string overwritten;      ///< what was written outside the gradients and the workspace; empty if nothing
   LaunchStatistics statistics;  ///< of the kernels of the launch
 };
