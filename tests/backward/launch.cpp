@@ -142,17 +142,17 @@ LaunchResult run_backward(Runtime& runtime, const Kernel& kernel, const Backward
   return result;
 }
 
-testing::AssertionResult is_correct(Runtime& runtime, const Kernel& kernel, const BackwardTestProblem& problem,
-                                    const LaunchChoice& choice) {
-  const std::string what =
-      fmt::format("{} with {}, layout {}, {} plan", describe(problem.forward()), to_string(kernel.config()),
-                  static_cast<int>(choice.layout), choice.with_plan ? "with" : "without");
-  LaunchResult result;
-  try {
-    result = run_backward(runtime, kernel, problem, choice);
-  } catch (const Error& error) {
-    return testing::AssertionFailure() << what << ": " << error.what();
-  }
+namespace {
+
+std::string describe(const Kernel& kernel, const BackwardTestProblem& problem, const LaunchChoice& choice) {
+  return fmt::format("{} with {}, layout {}, {} plan", describe(problem.forward()), to_string(kernel.config()),
+                     static_cast<int>(choice.layout), choice.with_plan ? "with" : "without");
+}
+
+}  // namespace
+
+testing::AssertionResult is_correct(const LaunchResult& result, const Kernel& kernel,
+                                    const BackwardTestProblem& problem, const LaunchChoice& choice) {
   const reference::GradientComparison c =
       reference::compare(problem.view(choice), result.query_gradient, result.key_gradient, result.value_gradient);
   if (c.passed && result.overwritten.empty()) return testing::AssertionSuccess();
@@ -160,8 +160,17 @@ testing::AssertionResult is_correct(Runtime& runtime, const Kernel& kernel, cons
     return fmt::format("{}: error {:.3g} (bound {:.3g}, naive {:.3g}), {} NaNs, {} of {} zero rows wrong; ", name,
                        e.max_error, e.bound, e.naive_error, e.nan_count, e.zero_rows_wrong, e.zero_rows);
   };
-  return testing::AssertionFailure() << what << ": " << words("dQ", c.query) << words("dK", c.key)
-                                     << words("dV", c.value) << result.overwritten;
+  return testing::AssertionFailure() << describe(kernel, problem, choice) << ": " << words("dQ", c.query)
+                                     << words("dK", c.key) << words("dV", c.value) << result.overwritten;
+}
+
+testing::AssertionResult is_correct(Runtime& runtime, const Kernel& kernel, const BackwardTestProblem& problem,
+                                    const LaunchChoice& choice) {
+  try {
+    return is_correct(run_backward(runtime, kernel, problem, choice), kernel, problem, choice);
+  } catch (const Error& error) {
+    return testing::AssertionFailure() << describe(kernel, problem, choice) << ": " << error.what();
+  }
 }
 
 std::vector<KernelDescriptor> all_forms(DataType dtype, int head_dim_qk, int head_dim_v, const Target& target,

@@ -60,8 +60,11 @@ struct LaunchResult {
 LaunchResult run_backward(Runtime& runtime, const Kernel& kernel, const BackwardTestProblem& problem,
                           const LaunchChoice& choice = {});
 
-/// Runs the kernel and compares with fp64: the bounds of all gradients, rows and keys that see nothing, NaNs,
+/// Compares what run_backward() gave with fp64: the bounds of all gradients, rows and keys that see nothing, NaNs,
 /// surroundings.
+testing::AssertionResult is_correct(const LaunchResult& result, const Kernel& kernel,
+                                    const BackwardTestProblem& problem, const LaunchChoice& choice = {});
+/// Runs the kernel and compares.
 testing::AssertionResult is_correct(Runtime& runtime, const Kernel& kernel, const BackwardTestProblem& problem,
                                     const LaunchChoice& choice = {});
 

@@ -304,6 +304,45 @@ TEST(Atomics, OfEveryKindReturnWhatWasThere) {
             (std::vector<std::uint32_t>{10, 0xffffffffu, 12, 13, 14, 15, 0, bits(2.0f)}));
 }
 
+TEST(Atomics, OnVectorsAddToEachNeighbour) {
+  const std::string text = module_of(".param .u64 data", R"(
+    .reg .b64 %c;
+    ld.param.u64 %c, [data];
+    red.relaxed.gpu.global.add.v4.f32 [%c+16], {0f3F800000, 0f40000000, 0f40400000, 0f40800000};
+    red.global.add.v2.f32 [%c+8], {0f3F800000, 0f40000000};)");
+  Machine machine;
+  const Address data = upload<float>(machine, {0, 0, 0.5f, 0.5f, 10, 20, 30, 40});
+  machine.launch(*Program::parse(text), "k", shape(1, 32), parameters({data}));
+  EXPECT_EQ(download<float>(machine, data, 8), (std::vector<float>{0, 0, 32.5f, 64.5f, 42, 84, 126, 168}));
+}
+
+TEST(Atomics, OnVectorsAreAlignedToTheWholeVector) {
+  const std::string text = module_of(".param .u64 data", R"(
+    .reg .b64 %c;
+    ld.param.u64 %c, [data];
+    red.global.add.v4.f32 [%c+8], {0f3F800000, 0f3F800000, 0f3F800000, 0f3F800000};)");
+  Machine machine;
+  const Address data = upload<float>(machine, std::vector<float>(8));
+  const auto fault = fault_of([&] { machine.launch(*Program::parse(text), "k", shape(1, 1), parameters({data})); });
+  ASSERT_TRUE(fault);
+  EXPECT_EQ(fault->kind(), Fault::Kind::kMisaligned) << fault->what();
+}
+
+TEST(Atomics, OnVectorsOfOtherKindsAreRefusedByName) {
+  for (const char* statement : {"red.global.max.v4.f32 [%c], {%f, %f, %f, %f};",
+                                "atom.global.add.v2.f32 {%f, %f}, [%c], {%f, %f};",
+                                "red.shared.add.v2.f32 [%c], {%f, %f};"}) {
+    const std::string text = module_of(".param .u64 data", std::string(R"(
+    .reg .b64 %c; .reg .f32 %f;
+    mov.f32 %f, 0f00000000;
+    ld.param.u64 %c, [data];
+    )") + statement);
+    const auto fault = fault_of([&] { Program::parse(text); });
+    ASSERT_TRUE(fault) << statement;
+    EXPECT_EQ(fault->kind(), Fault::Kind::kUnsupported) << fault->what();
+  }
+}
+
 TEST(Atomics, OfManyLanesAllCount) {
   const std::string text = module_of(".param .u64 counter", R"(
     .reg .b32 %r; .reg .b64 %c;

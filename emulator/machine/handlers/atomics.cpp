@@ -75,6 +75,29 @@ void atomic(Warp& warp, const Operation& operation) {
   }
 }
 
+/// Adds `operation.count` neighbours, each by itself. r = what is added.
+void add_vector(Warp& warp, const Operation& operation) {
+  std::uint64_t addresses[kLanes];
+  lane_addresses(warp, operation, addresses);
+  constexpr std::uint32_t kBytes = sizeof(float);
+  for (std::uint32_t lane = 0; lane < kLanes; ++lane) {
+    if ((warp.mask >> lane & 1) == 0) continue;
+    for (std::uint32_t i = 0; i < operation.count; ++i) {
+      const std::uint32_t alignment = i == 0 ? kBytes * operation.count : kBytes;
+      const Place place =
+          locate(warp, lane, operation.space, addresses[lane] + i * kBytes, kBytes, alignment, Access::kReadWrite);
+      float sum;
+      std::memcpy(&sum, place.data, kBytes);
+      const float changed = Add::apply(sum, warp.lanes<float>(operation.r[i])[lane]);
+      if (std::memcmp(&sum, &changed, kBytes) != 0) ++warp.launch->progress;
+      std::memcpy(place.data, &changed, kBytes);
+      order_access(warp, lane, place, Access::kReadWrite);
+    }
+    warp.launch->statistics.global_bytes_read += std::uint64_t{kBytes} * operation.count;
+    warp.launch->statistics.global_bytes_written += std::uint64_t{kBytes} * operation.count;
+  }
+}
+
 template <class T>
 Handler pick_integer(std::size_t which) {
   constexpr bool kUnsigned = std::is_unsigned_v<T>;
@@ -149,6 +172,18 @@ void lower_atomic(Builder& builder, bool returns) {
   const auto which = builder.take_one_of({"add", "min", "max", "and", "or", "xor", "exch", "cas", "inc", "dec"});
   if (!which) builder.malformed("the operation is missing or not known");
   builder.take("noftz");
+  if (const auto vector = builder.take_one_of({"v2", "v4"})) {
+    if (returns || space != Space::kGlobal || *which != 0 || builder.type() != Type::kF32)
+      builder.unsupported("of vectors, red.global.add.f32 is known");
+    builder.operation.count = *vector == 0 ? 2 : 4;
+    builder.expect_operands(2);
+    builder.address(0, space);
+    const auto elements = builder.elements(1, builder.operation.count);
+    for (std::size_t i = 0; i < elements.size(); ++i) builder.operation.r[i] = builder.source(*elements[i], Type::kF32);
+    builder.operation.run = add_vector;
+    builder.statistics_class("red.global");
+    return;
+  }
   const Type type = builder.type();
   const bool compares = *which == 7;
   std::size_t at = 0;
