@@ -131,7 +131,7 @@ class Reference:
         for reference, rounded in zip(exact, naive):
             largest = reference.abs().max().item()
             self.bounds.append(2 * (rounded.double() - reference).abs().max().item()
-                               + 2.0 ** (math.floor(math.log2(largest)) - fraction_bits))
+                               + 2.0 ** (1 + math.floor(math.log2(largest)) - fraction_bits))
 
     def _gradients(self, real):
         """dQ of the picked rows, dK and dV of the picked keys; rounded to the dtype on the way, but in fp64."""
@@ -218,7 +218,9 @@ def run(options):
     if not torch.cuda.is_available():
         sys.exit("compare_backward.py: torch sees no GPU")
     if options.flex:
+        import torch._dynamo.config
         import torch._functorch.config
+        torch._dynamo.config.recompile_limit = 1000  # beyond it cases would run uncompiled
         torch._functorch.config.donated_buffer = False  # the graph is kept from run to run
     torch.backends.cuda.matmul.allow_tf32 = False
     torch.zeros(1, device="cuda")  # torch's primary context is the one that flashmask opens too

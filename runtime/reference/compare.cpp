@@ -64,7 +64,7 @@ GradientError compare_gradient(DataType dtype, int head_dim, std::span<const std
     result.zero_rows_wrong += !row_is_zero;
   }
   constexpr double kPartLeft = 0x1p-20;  // of fp32's 2^-23, for sums of many roundings
-  result.bound = 2 * result.naive_error + unit_in_last_place(max_reference, dtype) + kPartLeft * terms;
+  result.bound = 2 * result.naive_error + 2 * unit_in_last_place(max_reference, dtype) + kPartLeft * terms;
   result.passed = result.max_error <= result.bound && std::isfinite(result.max_error) && result.nan_count == 0 &&
                   result.zero_rows_wrong == 0;
   return result;

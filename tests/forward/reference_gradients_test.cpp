@@ -683,7 +683,7 @@ std::vector<double> parts_of_terms(OwnedBackward& owned) {
           part * largest_magnitude(of_keys) * largest_magnitude(plain.query), 0};
 }
 
-TEST(CompareGradients, BoundsAreTwiceTheNaiveErrorAUnitInTheLastPlaceAndAPartOfTheTermsThatCancel) {
+TEST(CompareGradients, BoundsAreTwiceTheNaiveErrorTwoUnitsInTheLastPlaceAndAPartOfTheTermsThatCancel) {
   for (DataType dtype : kTypes) {
     OwnedBackward owned = random_backward(problem_of(MaskForm::kF2, 2, 33, 65, {4, 2, 2}, 24, 8, dtype));
     const Gradients<double> exact = gradients(owned.view());
@@ -698,7 +698,7 @@ TEST(CompareGradients, BoundsAreTwiceTheNaiveErrorAUnitInTheLastPlaceAndAPartOfT
         for (std::size_t e = 0; e < values.size(); ++e)
           naive_error = std::max(naive_error, std::fabs((naive.*part.naive)[e] - values[e]));
         const double unit = unit_of(largest_magnitude(values), dtype);
-        const double bound = 2 * naive_error + unit + terms[&part - kParts];
+        const double bound = 2 * naive_error + 2 * unit + terms[&part - kParts];
         EXPECT_EQ((comparison.*part.error).naive_error, naive_error) << part.name;
         EXPECT_NEAR((comparison.*part.error).bound, bound, 1e-12 * bound) << part.name;
         EXPECT_EQ((comparison.*part.error).bound, (of_one_thread.*part.error).bound) << part.name;

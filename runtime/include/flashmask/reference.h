@@ -76,7 +76,8 @@ FLASHMASK_API Gradients<float> naive_gradients(const BackwardProblem& problem, i
 struct GradientError {
   double max_error = 0;    ///< max |gradient - ref|
   double naive_error = 0;  ///< max |naive - ref|
-  /// 2 * naive + one ulp of max |ref| in the dtype, and for dQ and dK 2^-20 of the terms of dS that cancel, which fp32
+  /// 2 * naive + two ulps of max |ref| in the dtype (what is summed is rounded, and so is the sum; small problems have
+  /// few elements to find a naive error among), and for dQ and dK 2^-20 of the terms of dS that cancel, which fp32
   /// may leave of them: scale * sum(P o (|dP| + |D|)), times max |K| or max |Q|.
   double bound = 0;
   std::size_t nan_count = 0;
