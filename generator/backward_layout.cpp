@@ -23,8 +23,8 @@ int backward_shared_bytes(const KernelDescriptor& descriptor, const TileConfig& 
   const int slot =
       config.tile_q * (columns * kElement + kRowTerms) + config.tile_k * 4 * vectors_per_column(descriptor.mask_form);
   const int scores = config.tile_q * config.tile_k * kElement * (config.column_warps > 1 ? 2 : 1);
-  // Two halves of 32 tile numbers and heads, and where the list ends; what the CTA works on.
-  const int walk = 2 * 32 * (descriptor.deterministic ? 16 : 8) + 16;
+  // Two halves of 32 tile numbers, heads and turns, and where the list ends; what the CTA works on.
+  const int walk = 2 * 32 * (descriptor.deterministic ? 12 : 8) + 16;
   constexpr int kWork = 16;
   const int ticket = descriptor.deterministic ? 16 : 0;
   return config.tile_k * columns * kElement + config.stages * slot + scores + walk + kWork + ticket;

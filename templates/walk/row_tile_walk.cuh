@@ -59,8 +59,10 @@ class KeyTileWork {
 class RowTileWalk {
  public:
   static constexpr int kHalf = 32;
-  static constexpr int kEntryBytes = config::kDeterministic ? 16 : 8;  // tile and class, head; turn
-  static constexpr int kCursor = 2 * kHalf * kEntryBytes;  // bytes behind the list: where the last filling ended
+  static constexpr int kEntryBytes = 8;  // tile and class, head
+  // Bytes behind the list: turns, each a word, for those that take them; where the last filling ended.
+  static constexpr int kTurns = 2 * kHalf * kEntryBytes;
+  static constexpr int kCursor = kTurns + (config::kDeterministic ? 2 * kHalf * 4 : 0);
   static constexpr int kSharedBytes = kCursor + 16;
   /// Before the first barrier of the step at `position`, entries before position + kReach are listed; until the next
   /// step's, no other is read.
@@ -90,7 +92,7 @@ class RowTileWalk {
   /// How many key tiles add to the query gradient's tile of this position before this one does.
   __device__ __forceinline__ unsigned turn(int position) const {
     int turn[1];
-    load_shared(turn, address(position) + 8);
+    load_shared(turn, turn_address(position));
     return static_cast<unsigned>(turn[0]);
   }
 
@@ -124,11 +126,14 @@ class RowTileWalk {
   __device__ __forceinline__ unsigned address(int position) const {
     return list_ + position % (2 * kHalf) * static_cast<unsigned>(kEntryBytes);
   }
+  __device__ __forceinline__ unsigned turn_address(int position) const {
+    return list_ + kTurns + position % (2 * kHalf) * 4u;
+  }
   __device__ __forceinline__ void list(int position, int tile, int head, bool is_partial) const {
     store_shared(address(position), static_cast<unsigned>(2 * tile + (is_partial ? 1 : 0)),
                  static_cast<unsigned>(head));
     if constexpr (config::kDeterministic)
-      store_shared(address(position) + 8, turn_of(tile, work_.mask_head(arguments_, head)));
+      store_shared(turn_address(position), turn_of(tile, work_.mask_head(arguments_, head)));
   }
   __device__ __forceinline__ void list_end(int position) const { store_shared(address(position), ~0u, 0u); }
 
