@@ -95,7 +95,16 @@ std::vector<std::string> broken_rules(const KernelDescriptor& descriptor, const 
                                       const TileConfig& config) {
   std::vector<std::string> rules = broken_rules(descriptor, launch);
   add_broken_config_rules(rules, launch.forward, config);
+  if (rules.empty())
+    add_broken_grid_rule(rules, "key", launch.forward.seqlen_k, config.tile_k,
+                         std::int64_t{launch.forward.batch} * launch.forward.num_heads_kv);
   return rules;
+}
+
+std::vector<std::string> broken_extent_rules(const BackwardLaunch& launch) {
+  RuleCollector rules;
+  check_extents(rules, launch.forward);
+  return rules.take();
 }
 
 std::vector<std::string> broken_workspace_rules(const KernelDescriptor& descriptor, const BackwardLaunch& launch,

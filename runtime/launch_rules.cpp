@@ -82,8 +82,7 @@ void check_tensor(RuleCollector& rules, const char* name, const TensorView& tens
   }
 }
 
-std::vector<std::string> broken_rules(const KernelDescriptor& descriptor, const ForwardLaunch& launch) {
-  RuleCollector rules;
+void check_extents(RuleCollector& rules, const ForwardLaunch& launch) {
   rules.require(launch.batch >= 1 && launch.batch <= kMaxHeads, "batch = {}: 1 to {} is allowed", launch.batch,
                 kMaxHeads);
   rules.require(launch.seqlen_q >= 1 && launch.seqlen_q <= kMaxSeqlen, "seqlen_q = {}: 1 to {} is allowed",
@@ -97,7 +96,11 @@ std::vector<std::string> broken_rules(const KernelDescriptor& descriptor, const 
     rules.require(launch.num_heads_q % launch.num_heads_kv == 0,
                   "num_heads_q = {} and num_heads_kv = {}: the first must be a multiple of the second",
                   launch.num_heads_q, launch.num_heads_kv);
+}
 
+std::vector<std::string> broken_rules(const KernelDescriptor& descriptor, const ForwardLaunch& launch) {
+  RuleCollector rules;
+  check_extents(rules, launch);
   check_tensor(rules, "query", launch.query, launch.batch, launch.seqlen_q, launch.num_heads_q, descriptor.head_dim_qk,
                false);
   check_tensor(rules, "key", launch.key, launch.batch, launch.seqlen_k, launch.num_heads_kv, descriptor.head_dim_qk,
@@ -146,15 +149,19 @@ std::vector<std::string> broken_rules(const KernelDescriptor& descriptor, const 
   return rules.take();
 }
 
+void add_broken_grid_rule(std::vector<std::string>& rules, const char* what, int seqlen, int tile, std::int64_t heads) {
+  const std::int64_t tiles = (std::int64_t{seqlen} + tile - 1) / tile;
+  if (tiles * heads > kMaxGridX)
+    rules.push_back(
+        fmt::format("{} {} tiles of {} rows for each of {} heads and batch entries: a launch has room for "
+                    "{} in all; launch fewer batch entries at a time",
+                    tiles, what, tile, heads, kMaxGridX));
+}
+
 void add_broken_config_rules(std::vector<std::string>& rules, const ForwardLaunch& launch, const TileConfig& config) {
   const TileShape tile{config.tile_q, config.tile_k};
-  const std::int64_t row_tiles = (std::int64_t{launch.seqlen_q} + tile.tile_q - 1) / tile.tile_q;
-  const std::int64_t heads = std::int64_t{launch.batch} * launch.num_heads_q;
-  if (rules.empty() && row_tiles * heads > kMaxGridX)
-    rules.push_back(
-        fmt::format("{} query tiles of {} rows for each of {} heads and batch entries: a launch has room for "
-                    "{} in all; launch fewer batch entries at a time",
-                    row_tiles, tile.tile_q, heads, kMaxGridX));
+  if (rules.empty())
+    add_broken_grid_rule(rules, "query", launch.seqlen_q, tile.tile_q, std::int64_t{launch.batch} * launch.num_heads_q);
   if (launch.plan.data != 0 && !(launch.plan.tile == tile))
     rules.push_back(fmt::format("the plan has tiles of {} x {}, the kernel of {} x {}: prepare it for Kernel::tile()",
                                 launch.plan.tile.tile_q, launch.plan.tile.tile_k, tile.tile_q, tile.tile_k));

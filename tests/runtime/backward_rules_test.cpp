@@ -228,6 +228,39 @@ TEST(BackwardRules, EveryBrokenRuleIsListedAndALegalLaunchAllocatesNothing) {
   EXPECT_TRUE(is_legal);
 }
 
+TEST(BackwardRules, TheWorkspaceFollowsFromLengthsAndHeadsThatAreLegal) {
+  EXPECT_THAT(broken_extent_rules(legal_launch()), IsEmpty());
+  EXPECT_THAT(broken_extent_rules(BackwardLaunch{.forward = {.num_heads_mask = 1}}), SizeIs(5));
+  BackwardLaunch launch = legal_launch();
+  launch.forward.num_heads_kv = 3;
+  EXPECT_THAT(broken_extent_rules(launch), ElementsAre(HasSubstr("num_heads_q = 8 and num_heads_kv = 3")));
+}
+
+TEST(BackwardRules, AGridHasRoomForTheTilesOfAllKeyHeads) {
+  BackwardLaunch launch = legal_launch();
+  constexpr int kBatches = 65535, kKeys = 1 << 22;
+  launch.forward.batch = kBatches;
+  launch.forward.seqlen_k = kKeys;
+  // Room for tensors of that many rows.
+  DevicePointer next = 0;
+  const auto place = [&](TensorView& tensor, int seqlen, int heads, int head_dim) {
+    next += DevicePointer{1} << 50;
+    tensor = TensorView::contiguous(next, seqlen, heads, head_dim);
+  };
+  place(launch.forward.query, kSeqlenQ, kHeadsQ, kDimQk);
+  place(launch.query_gradient, kSeqlenQ, kHeadsQ, kDimQk);
+  place(launch.forward.output, kSeqlenQ, kHeadsQ, kDimV);
+  place(launch.output_gradient, kSeqlenQ, kHeadsQ, kDimV);
+  place(launch.forward.key, kKeys, kHeadsKv, kDimQk);
+  place(launch.key_gradient, kKeys, kHeadsKv, kDimQk);
+  place(launch.forward.value, kKeys, kHeadsKv, kDimV);
+  place(launch.value_gradient, kKeys, kHeadsKv, kDimV);
+  launch.forward.lse = next + (DevicePointer{1} << 50);
+  launch.lse_gradient = next + (DevicePointer{1} << 51);
+  EXPECT_THAT(broken_rules(descriptor_of(MaskForm::kNone), launch, kConfig),
+              ElementsAre(HasSubstr("65536 key tiles of 64 rows for each of 131070 heads")));
+}
+
 TEST(BackwardRules, AWorkspaceIsThereAlignedLargeEnoughAndApart) {
   const auto rules = [](Workspace workspace, std::size_t needed) {
     return broken_workspace_rules(descriptor_of(MaskForm::kC1), legal_launch(MaskForm::kC1), workspace, needed);
