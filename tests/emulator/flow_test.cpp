@@ -329,9 +329,9 @@ TEST(Atomics, OnVectorsAreAlignedToTheWholeVector) {
 }
 
 TEST(Atomics, OnVectorsOfOtherKindsAreRefusedByName) {
-  for (const char* statement : {"red.global.max.v4.f32 [%c], {%f, %f, %f, %f};",
-                                "atom.global.add.v2.f32 {%f, %f}, [%c], {%f, %f};",
-                                "red.shared.add.v2.f32 [%c], {%f, %f};"}) {
+  for (const char* statement :
+       {"red.global.max.v4.f32 [%c], {%f, %f, %f, %f};", "atom.global.add.v2.f32 {%f, %f}, [%c], {%f, %f};",
+        "red.shared.add.v2.f32 [%c], {%f, %f};"}) {
     const std::string text = module_of(".param .u64 data", std::string(R"(
     .reg .b64 %c; .reg .f32 %f;
     mov.f32 %f, 0f00000000;
