@@ -54,13 +54,13 @@ std::vector<std::string> broken_rules(const KernelDescriptor& descriptor, const 
   }
   if (config.warps < 1 || config.warps > 8)
     rules.push_back(fmt::format("warps = {}: 1 to 8 are allowed", config.warps));
-  if (config.stages < 2 || config.stages > 6)
-    rules.push_back(fmt::format("stages = {}: 2 to 6 are allowed", config.stages));
   if (descriptor.pass == Pass::kBackward) {
     check_backward_tile(rules, config);
   } else {
     check_forward_tile(rules, config);
   }
+  if (config.stages < 2 || config.stages > 6)
+    rules.push_back(fmt::format("stages = {}: 2 to 6 are allowed", config.stages));
   if (!legal_descriptor || !rules.empty()) return rules;
 
   const TargetLimits limits = *limits_of(descriptor.target);
