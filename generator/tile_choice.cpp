@@ -44,7 +44,8 @@ bool spills_middle(const KernelDescriptor& descriptor) {
 constexpr TileConfig kBackwardNarrow[] = {{64, 128, 4, 2}, {32, 128, 4, 2}, {32, 64, 4, 2}, {32, 32, 2, 2}};
 constexpr TileConfig kBackwardMiddle[] = {
     {64, 128, 8, 2, false, 2}, {64, 128, 8, 2}, {32, 128, 8, 2, false, 2}, {64, 64, 4, 2}, {32, 64, 4, 2}};
-constexpr TileConfig kBackwardWide[] = {{64, 64, 8, 2, false, 2}, {32, 64, 8, 2, false, 2}, {32, 32, 4, 2, false, 2}};
+constexpr TileConfig kBackwardWide[] = {
+    {64, 64, 8, 2, false, 2}, {32, 64, 8, 2, false, 2}, {32, 32, 4, 2, false, 2}, {32, 16, 2, 2, false, 2}};
 
 /// Whether ptxas 13.0 spills a few bytes where warps share 32 keys, with 128 columns: below sm_90, where no column is
 /// tested but a diagonal is.

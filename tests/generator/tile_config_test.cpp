@@ -66,6 +66,38 @@ TEST(TileConfig, AllBrokenRulesAreListedAtOnceWithThoseOfTheDescriptor) {
                           HasSubstr("stages = 1")));
 }
 
+TEST(TileConfig, OfABackwardCutsKeysAmongWarpsAndMayShareThemBetweenTwo) {
+  KernelDescriptor backward;
+  backward.pass = Pass::kBackward;
+  backward.head_dim_qk = backward.head_dim_v = 64;
+  backward.target = {90, false};
+  EXPECT_THAT(broken_rules(backward, {64, 128, 8, 2}), IsEmpty());
+  EXPECT_THAT(broken_rules(backward, {16, 16, 1, 2}), IsEmpty());
+  EXPECT_THAT(broken_rules(backward, {32, 64, 8, 2, false, 2}), IsEmpty());
+  EXPECT_THAT(broken_rules(backward, {64, 96, 8, 2}), ElementsAre(HasSubstr("tile_k = 96: a multiple of 128")));
+  EXPECT_THAT(broken_rules(backward, {48, 64, 8, 2, false, 2}),
+              ElementsAre(HasSubstr("tile_q = 48: a multiple of 32")));
+  EXPECT_THAT(broken_rules(backward, {144, 128, 8, 2}), ElementsAre(HasSubstr("tile_q = 144")));
+  EXPECT_THAT(broken_rules(backward, {64, 48, 3, 2, false, 2}), ElementsAre(HasSubstr("column_warps = 2")));
+  EXPECT_THAT(broken_rules(backward, {64, 128, 8, 2, true}), ElementsAre(HasSubstr("query_in_registers = true")));
+  KernelDescriptor forward;
+  EXPECT_THAT(broken_rules(forward, {128, 64, 4, 2, false, 2}), ElementsAre(HasSubstr("column_warps = 2")));
+}
+
+TEST(TileConfig, OfEveryBackwardHasADefaultOnEveryTarget) {
+  for (const int head_dim : {8, 64, 72, 128, 136, 256}) {
+    for (const char* target : {"sm_80", "sm_86", "sm_90", "sm_120"}) {
+      KernelDescriptor backward;
+      backward.pass = Pass::kBackward;
+      backward.head_dim_qk = backward.head_dim_v = head_dim;
+      backward.mask_form = MaskForm::kF4;
+      backward.deterministic = true;
+      backward.target = parse_target(target).value();
+      EXPECT_THAT(broken_rules(backward, default_tile_config(backward)), IsEmpty()) << to_string(backward);
+    }
+  }
+}
+
 TEST(TileConfig, ThatNeedsMoreSharedMemoryThanTheTargetHasIsRefusedThereOnly) {
   KernelDescriptor descriptor;
   const TileConfig config{128, 128, 8, 4, false};  // 32 KiB of query and 4 x 32 KiB of ring
