@@ -20,8 +20,8 @@ int backward_shared_bytes(const KernelDescriptor& descriptor, const TileConfig& 
   constexpr int kElement = 2;
   constexpr int kRowTerms = 8;
   const int columns = padded_head_dim(descriptor.head_dim_qk) + padded_head_dim(descriptor.head_dim_v);
-  const int slot =
-      config.tile_q * (columns * kElement + kRowTerms) + config.tile_k * 4 * vectors_per_column(descriptor.mask_form);
+  const int bounds = config.tile_k * 4 * vectors_per_column(descriptor.mask_form);
+  const int slot = (config.tile_q * (columns * kElement + kRowTerms) + bounds + 127) / 128 * 128;
   const int scores = config.tile_q * config.tile_k * kElement * (config.column_warps > 1 ? 2 : 1);
   // Two halves of 32 tile numbers, heads and turns, and where the list ends; what the CTA works on.
   const int walk = 2 * 32 * (descriptor.deterministic ? 12 : 8) + 16;

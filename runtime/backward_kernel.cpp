@@ -152,7 +152,7 @@ BackwardKernel::BackwardKernel(std::shared_ptr<Device> device, const generator::
               this->device().load(stored.image, source.entries.at(2), 0)} {}
 
 std::size_t BackwardKernel::workspace_size(const BackwardLaunch& launch) const {
-  refuse_broken(broken_extent_rules(launch));
+  refuse_broken(broken_extent_rules(launch, config()));
   return backward_workspace(descriptor(), config(), launch.forward, device().properties().multiprocessors).bytes;
 }
 

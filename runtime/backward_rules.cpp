@@ -101,10 +101,17 @@ std::vector<std::string> broken_rules(const KernelDescriptor& descriptor, const 
   return rules;
 }
 
-std::vector<std::string> broken_extent_rules(const BackwardLaunch& launch) {
-  RuleCollector rules;
-  check_extents(rules, launch.forward);
-  return rules.take();
+std::vector<std::string> broken_extent_rules(const BackwardLaunch& launch, const TileConfig& config) {
+  RuleCollector extents;
+  check_extents(extents, launch.forward);
+  std::vector<std::string> rules = extents.take();
+  if (rules.empty()) {
+    add_broken_grid_rule(rules, "query", launch.forward.seqlen_q, config.tile_q,
+                         std::int64_t{launch.forward.batch} * launch.forward.num_heads_q);
+    add_broken_grid_rule(rules, "key", launch.forward.seqlen_k, config.tile_k,
+                         std::int64_t{launch.forward.batch} * launch.forward.num_heads_kv);
+  }
+  return rules;
 }
 
 std::vector<std::string> broken_workspace_rules(const KernelDescriptor& descriptor, const BackwardLaunch& launch,

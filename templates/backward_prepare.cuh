@@ -79,7 +79,7 @@ __device__ __forceinline__ void prepare_backward(const BackwardArguments& argume
     if (exists) {
       const long long place = static_cast<long long>(slice) * arguments.seqlen_q + row;
       const float lse = arguments.lse[place];
-      // What comes in for a row that sees no key may be anything.
+      // The gradient of the LSE of a row that sees no key may be anything.
       if (lse != -kInfinity) {
         if (arguments.lse_gradient != nullptr) sum -= arguments.lse_gradient[place];
         terms = {lse * kLog2e, sum};

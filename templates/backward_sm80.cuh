@@ -60,7 +60,8 @@ struct Layout {
   static constexpr int kOutput = QueryTile::kBytes;
   static constexpr int kTerms = kOutput + OutputTile::kBytes;
   static constexpr int kBounds = kTerms + config::kTileQ * static_cast<int>(sizeof(RowTerms));
-  static constexpr int kSlotBytes = kBounds + config::kTileK * kVectors * 4;
+  // To whole rows of banks: what swizzles flip in an address must be 0 where a tile begins.
+  static constexpr int kSlotBytes = (kBounds + config::kTileK * kVectors * 4 + 127) / 128 * 128;
 
   static constexpr int kScoreGradient = kRing + config::kStages * kSlotBytes;
   static constexpr int kProbability = kScoreGradient + ScoreTile::kBytes;
@@ -505,7 +506,8 @@ struct Step {
       }
   }
 
-  /// CTAs that go first started before this one: they never wait for it, so the turn comes.
+  /// Turns go by key tiles, and these by tickets within a head: whoever goes first started before this CTA and waits,
+  /// if at all, for those that started before itself. So the turn comes.
   static __device__ __forceinline__ void wait_for_turn(const unsigned* turns, unsigned turn) {
     if (read_lane() == 0)
       while (load_acquire(turns) != turn) {

@@ -4,7 +4,7 @@ namespace flashmask {
 
 /// One tile of one head.
 struct WorkItem {
-  int rank;  // among the tiles of its head, longest work first
+  int rank;  // among the tiles of its head, in the order of the caller: mostly longest work first
   int head;  // over all batch entries
 };
 
@@ -15,8 +15,8 @@ struct WorkOrder {
   int heads;
 };
 
-/// The n-th piece of work to be started. Heads are taken in sections whose keys and values fit the L2 cache together;
-/// in a section the longest rows of all heads come first, so that what starts last, and may run alone, is short.
+/// The n-th piece of work to be started. Heads are taken in sections, of which what is read again and again fits the L2
+/// cache; in a section the longest rows of all heads come first, so that what starts last, and may run alone, is short.
 __device__ __forceinline__ WorkItem work_item(const WorkOrder& order, unsigned n) {
   const unsigned of_section = static_cast<unsigned>(order.tiles) * order.section_heads;
   const unsigned section = n / of_section;

@@ -67,6 +67,7 @@ class RowTileWalk {
   /// Before the first barrier of the step at `position`, entries before position + kReach are listed; until the next
   /// step's, no other is read.
   static constexpr int kReach = config::kStages;
+  static_assert(kReach < kHalf);
 
   static __device__ __forceinline__ bool has_plan(const BackwardArguments& arguments) {
     return ColumnMask::kVectors > 0 && arguments.plan_work != nullptr;

@@ -84,6 +84,23 @@ constexpr Shape kShapes[] = {
     {{32, 64, 8, 2, false, 2}, 136, 200},
 };
 
+TEST(BackwardEdges, BoundsThatEndInTheMiddleOfARowOfBanksMoveNoTile) {
+  // Of form C1, an odd multiple of 16 keys has bounds of 64 bytes more than whole rows of banks.
+  for (const TileConfig& config :
+       {TileConfig{16, 16, 1, 2}, TileConfig{64, 48, 3, 3}, TileConfig{32, 16, 2, 2, false, 2}}) {
+    KernelDescriptor descriptor;
+    descriptor.pass = Pass::kBackward;
+    descriptor.head_dim_qk = descriptor.head_dim_v = 64;
+    descriptor.mask_form = MaskForm::kC1;
+    Runtime& runtime = tested_runtime();
+    descriptor.target = runtime.device()->properties().target;
+    const auto kernel = runtime.request(descriptor, {.hint = {}, .config = config});
+    const BackwardTestProblem problem(
+        TestProblem(descriptor, {.seqlen_q = 3 * config.tile_q + 3, .seqlen_k = 2 * config.tile_k + 5}, {.seed = 5}));
+    EXPECT_TRUE(is_correct(runtime, *kernel, problem));
+  }
+}
+
 class BackwardConfigs : public testing::TestWithParam<int> {};
 
 TEST_P(BackwardConfigs, OfEveryShapeAreWithinTheBound) {

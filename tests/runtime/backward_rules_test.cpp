@@ -229,11 +229,11 @@ TEST(BackwardRules, EveryBrokenRuleIsListedAndALegalLaunchAllocatesNothing) {
 }
 
 TEST(BackwardRules, TheWorkspaceFollowsFromLengthsAndHeadsThatAreLegal) {
-  EXPECT_THAT(broken_extent_rules(legal_launch()), IsEmpty());
-  EXPECT_THAT(broken_extent_rules(BackwardLaunch{.forward = {.num_heads_mask = 1}}), SizeIs(5));
+  EXPECT_THAT(broken_extent_rules(legal_launch(), kConfig), IsEmpty());
+  EXPECT_THAT(broken_extent_rules(BackwardLaunch{.forward = {.num_heads_mask = 1}}, kConfig), SizeIs(5));
   BackwardLaunch launch = legal_launch();
   launch.forward.num_heads_kv = 3;
-  EXPECT_THAT(broken_extent_rules(launch), ElementsAre(HasSubstr("num_heads_q = 8 and num_heads_kv = 3")));
+  EXPECT_THAT(broken_extent_rules(launch, kConfig), ElementsAre(HasSubstr("num_heads_q = 8 and num_heads_kv = 3")));
 }
 
 TEST(BackwardRules, AGridHasRoomForTheTilesOfAllKeyHeads) {
@@ -257,6 +257,7 @@ TEST(BackwardRules, AGridHasRoomForTheTilesOfAllKeyHeads) {
   place(launch.value_gradient, kKeys, kHeadsKv, kDimV);
   launch.forward.lse = next + (DevicePointer{1} << 50);
   launch.lse_gradient = next + (DevicePointer{1} << 51);
+  EXPECT_THAT(broken_extent_rules(launch, kConfig), ElementsAre(HasSubstr("65536 key tiles")));
   EXPECT_THAT(broken_rules(descriptor_of(MaskForm::kNone), launch, kConfig),
               ElementsAre(HasSubstr("65536 key tiles of 64 rows for each of 131070 heads")));
 }

@@ -60,7 +60,7 @@ struct ForwardLaunch {
 /// Arguments of one backward launch. With scores S = scale * Q K^T and P = exp(S - LSE), 0 where masked:
 /// dV = P^T dO, dS = P o (dO V^T - D), dQ = scale * dS K, dK = scale * dS^T Q, D = rowsum(dO o O) - dLSE. Rows that see
 /// no key get dQ = 0 and add nothing to dK and dV; keys that no row sees get dK = dV = 0. All of dQ, dK and dV is
-/// written.
+/// written. Q, K, V, O and dO must be finite, also where they are masked: 0 times what is not is no number.
 struct BackwardLaunch {
   /// What the forward took and gave: its lengths, heads, mask, scale, inputs, output and LSE, which must be there. The
   /// plan, if any, is the one for the backward kernel's tiles.
@@ -68,7 +68,8 @@ struct BackwardLaunch {
   TensorView output_gradient{};    ///< dO [batch, seqlen_q, num_heads_q, head_dim_v]
   DevicePointer lse_gradient = 0;  ///< dLSE, float32 [batch, num_heads_q, seqlen_q]; 0: none. Ignored in rows that see
                                    ///< no key, where it may be anything
-  // Written; each must overlap neither another tensor of the launch nor LSE, dLSE, the vectors or the workspace.
+  // Written; each must overlap neither another tensor of the launch nor LSE, dLSE, the vectors, the plan or the
+  // workspace.
   TensorView query_gradient{};  ///< [batch, seqlen_q, num_heads_q, head_dim_qk]
   TensorView key_gradient{};    ///< [batch, seqlen_k, num_heads_kv, head_dim_qk]
   TensorView value_gradient{};  ///< [batch, seqlen_k, num_heads_kv, head_dim_v]
