@@ -14,6 +14,12 @@ int key_blocks(const TileConfig& config) {
   return config.tile_k * config.column_warps / (16 * config.warps);
 }
 
+/// Of a thread, where a warp holds the scores of so many rows at a time: dK and dV, scores, and their gradients.
+int accumulator_registers(const KernelDescriptor& descriptor, const TileConfig& config, int rows) {
+  const int pairs = pairs_of_warp(descriptor.head_dim_qk, config) + pairs_of_warp(descriptor.head_dim_v, config);
+  return key_blocks(config) * (pairs * 8 + rows);
+}
+
 }  // namespace
 
 int backward_shared_bytes(const KernelDescriptor& descriptor, const TileConfig& config) {
@@ -30,19 +36,15 @@ int backward_shared_bytes(const KernelDescriptor& descriptor, const TileConfig& 
   return config.tile_k * columns * kElement + config.stages * slot + scores + walk + kWork + ticket;
 }
 
-int backward_gradient_registers(const KernelDescriptor& descriptor, const TileConfig& config) {
-  const int pairs = pairs_of_warp(descriptor.head_dim_qk, config) + pairs_of_warp(descriptor.head_dim_v, config);
-  return key_blocks(config) * pairs * 8;
+int backward_accumulator_registers(const KernelDescriptor& descriptor, const TileConfig& config) {
+  return accumulator_registers(descriptor, config, backward_pass_rows(descriptor, config));
 }
 
 int backward_pass_rows(const KernelDescriptor& descriptor, const TileConfig& config) {
   constexpr int kMostAccumulators = 192;  // of 255 registers
   const int rows_of_warp = config.tile_q / config.column_warps;
-  for (const int rows : {64, 32}) {
-    const int scores = key_blocks(config) * rows / 2;
-    if (rows_of_warp % rows == 0 && backward_gradient_registers(descriptor, config) + 2 * scores <= kMostAccumulators)
-      return rows;
-  }
+  for (const int rows : {64, 32})
+    if (rows_of_warp % rows == 0 && accumulator_registers(descriptor, config, rows) <= kMostAccumulators) return rows;
   return 16;
 }
 

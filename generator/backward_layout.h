@@ -13,8 +13,8 @@ inline constexpr int kBackwardFinishThreads = 128;
 /// bounds, the exchanged scores, the walk's list, the ticket. The template asserts that it agrees.
 int backward_shared_bytes(const KernelDescriptor& descriptor, const TileConfig& config);
 
-/// Accumulators of a thread that hold its part of dK and dV.
-int backward_gradient_registers(const KernelDescriptor& descriptor, const TileConfig& config);
+/// Accumulators of a thread: its part of dK and dV, and of the scores and their gradients that it holds at a time.
+int backward_accumulator_registers(const KernelDescriptor& descriptor, const TileConfig& config);
 /// Rows whose scores, and their gradients, a warp of the main kernel holds at a time: 16, 32 or 64, as many as leave
 /// the compiler registers.
 int backward_pass_rows(const KernelDescriptor& descriptor, const TileConfig& config);

@@ -40,36 +40,13 @@ bool registers_are_short(const KernelDescriptor& descriptor, const TileConfig& c
 }
 
 std::string config_text(const KernelDescriptor& descriptor, const TileConfig& config, int shared_bytes) {
-  return fmt::format(
-      "// {} | {}\n"
-      "namespace flashmask::config {{\n"
-      "inline constexpr bool kIsBfloat16 = {};\n"
-      "inline constexpr int kHeadDimQk = {};\n"
-      "inline constexpr int kHeadDimV = {};\n"
-      "inline constexpr int kPaddedHeadDimQk = {};\n"
-      "inline constexpr int kPaddedHeadDimV = {};\n"
-      "inline constexpr int kTileQ = {};\n"
-      "inline constexpr int kTileK = {};\n"
-      "inline constexpr int kWarps = {};\n"
-      "inline constexpr int kThreads = {};\n"
-      "inline constexpr int kStages = {};\n"
-      "inline constexpr bool kQueryInRegisters = {};\n"
-      "inline constexpr bool kRegistersAreShort = {};\n"
-      "inline constexpr int kSharedBytes = {};\n"
-      "}}  // namespace flashmask::config\n\n",
-      to_string(descriptor), to_string(config), descriptor.dtype == DataType::kBfloat16, descriptor.head_dim_qk,
-      descriptor.head_dim_v, padded_head_dim(descriptor.head_dim_qk), padded_head_dim(descriptor.head_dim_v),
-      config.tile_q, config.tile_k, config.warps, config.warps * 32, config.stages, config.query_in_registers,
-      registers_are_short(descriptor, config), shared_bytes);
-}
-
-std::string entry_text(std::string_view entry, int threads, int ctas_per_sm) {
-  return fmt::format(
-      "\nextern \"C\" __global__ void __launch_bounds__({}, {})\n"
-      "{}(const __grid_constant__ flashmask::ForwardArguments arguments) {{\n"
-      "  flashmask::forward_attention(arguments);\n"
-      "}}\n",
-      threads, ctas_per_sm, entry);
+  return attention_config_begin(descriptor, config) + fmt::format(
+                                                          "inline constexpr bool kQueryInRegisters = {};\n"
+                                                          "inline constexpr bool kRegistersAreShort = {};\n"
+                                                          "inline constexpr int kSharedBytes = {};\n"
+                                                          "}}  // namespace flashmask::config\n\n",
+                                                          config.query_in_registers,
+                                                          registers_are_short(descriptor, config), shared_bytes);
 }
 
 }  // namespace
@@ -83,7 +60,8 @@ KernelText forward_text(const KernelDescriptor& descriptor, const TileConfig& co
           .templates = forward_templates(descriptor),
           // Asking ptxas for three CTAs caps the registers below what small head dims need, and it spills; two cost
           // nothing.
-          .tail = entry_text(entry, threads, std::clamp(resources.ctas_per_sm, 1, 2)),
+          .tail = entry_text(entry, "ForwardArguments", "forward_attention",
+                             fmt::format("{}, {}", threads, std::clamp(resources.ctas_per_sm, 1, 2))),
           .threads = threads,
           .shared_bytes = resources.shared_bytes};
 }

@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <stdexcept>
 
+#include "generator/forward_layout.h"
 #include "generator/kernel_text.h"
 #include "templates/embedded.h"
 
@@ -59,6 +60,35 @@ std::string attention_entry_name(const KernelDescriptor& descriptor, const TileC
                                  descriptor.head_dim_qk);
   if (descriptor.head_dim_v != descriptor.head_dim_qk) name += fmt::format("_{}", descriptor.head_dim_v);
   return name + fmt::format("_{}_{}x{}", to_string(descriptor.mask_form), config.tile_q, config.tile_k);
+}
+
+std::string attention_config_begin(const KernelDescriptor& descriptor, const TileConfig& config) {
+  return fmt::format(
+      "// {} | {}\n"
+      "namespace flashmask::config {{\n"
+      "inline constexpr bool kIsBfloat16 = {};\n"
+      "inline constexpr int kHeadDimQk = {};\n"
+      "inline constexpr int kHeadDimV = {};\n"
+      "inline constexpr int kPaddedHeadDimQk = {};\n"
+      "inline constexpr int kPaddedHeadDimV = {};\n"
+      "inline constexpr int kTileQ = {};\n"
+      "inline constexpr int kTileK = {};\n"
+      "inline constexpr int kWarps = {};\n"
+      "inline constexpr int kThreads = {};\n"
+      "inline constexpr int kStages = {};\n",
+      to_string(descriptor), to_string(config), descriptor.dtype == DataType::kBfloat16, descriptor.head_dim_qk,
+      descriptor.head_dim_v, padded_head_dim(descriptor.head_dim_qk), padded_head_dim(descriptor.head_dim_v),
+      config.tile_q, config.tile_k, config.warps, config.warps * 32, config.stages);
+}
+
+std::string entry_text(std::string_view entry, std::string_view arguments, std::string_view function,
+                       std::string_view bounds) {
+  return fmt::format(
+      "\nextern \"C\" __global__ void __launch_bounds__({})\n"
+      "{}(const __grid_constant__ flashmask::{} arguments) {{\n"
+      "  flashmask::{}(arguments);\n"
+      "}}\n",
+      bounds, entry, arguments, function);
 }
 
 KernelSource generate(const KernelDescriptor& descriptor, const TileConfig& config) {

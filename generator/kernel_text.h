@@ -37,5 +37,12 @@ std::string_view row_mask_template(MaskForm form);
 
 /// The name of the main function of an attention kernel.
 std::string attention_entry_name(const KernelDescriptor& descriptor, const TileConfig& config);
+/// The beginning of the config of an attention kernel: what all passes have, up to the stages.
+std::string attention_config_begin(const KernelDescriptor& descriptor, const TileConfig& config);
+
+/// An extern "C" __global__ function that hands its one parameter to a function of the templates. Names are those
+/// within the namespace; `bounds` are those of __launch_bounds__, "128, 2".
+std::string entry_text(std::string_view entry, std::string_view arguments, std::string_view function,
+                       std::string_view bounds);
 
 }  // namespace flashmask::generator

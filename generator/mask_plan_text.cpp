@@ -7,15 +7,6 @@ namespace {
 
 constexpr int kThreads = 256;  // the template's
 
-std::string entry_text(std::string_view entry, std::string_view function) {
-  return fmt::format(
-      "\nextern \"C\" __global__ void __launch_bounds__({})\n"
-      "{}(const __grid_constant__ flashmask::mask_plan::Arguments arguments) {{\n"
-      "  flashmask::mask_plan::{}(arguments);\n"
-      "}}\n",
-      kThreads, entry, function);
-}
-
 }  // namespace
 
 KernelText mask_plan_text(const KernelDescriptor& descriptor) {
@@ -36,7 +27,9 @@ KernelText mask_plan_text(const KernelDescriptor& descriptor) {
                     "primitives/thread.cuh",
                     column_mask_template(descriptor.mask_form),
                     "mask_plan.cuh"};
-  text.tail = entry_text(text.entries[0], "classify") + entry_text(text.entries[1], "arrange");
+  const std::string bounds = std::to_string(kThreads);
+  text.tail = entry_text(text.entries[0], "mask_plan::Arguments", "mask_plan::classify", bounds) +
+              entry_text(text.entries[1], "mask_plan::Arguments", "mask_plan::arrange", bounds);
   text.threads = kThreads;
   return text;
 }

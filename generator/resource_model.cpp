@@ -23,10 +23,8 @@ int estimate_registers(const KernelDescriptor& descriptor, const TileConfig& con
 
 /// The same of the main backward kernel.
 int estimate_backward_registers(const KernelDescriptor& descriptor, const TileConfig& config) {
-  const int score_registers =
-      config.tile_k * config.column_warps / config.warps * backward_pass_rows(descriptor, config) / 32;
   constexpr int kAddressesAndOperands = 88;
-  return backward_gradient_registers(descriptor, config) + 2 * score_registers + kAddressesAndOperands;
+  return backward_accumulator_registers(descriptor, config) + kAddressesAndOperands;
 }
 
 }  // namespace

@@ -3,7 +3,6 @@
 #include "backward_arguments.cuh"
 #include "block_sums.cuh"
 #include "config.cuh"
-#include "head_rows.cuh"
 
 namespace flashmask {
 
@@ -42,10 +41,6 @@ __device__ __forceinline__ void round_tile(float* sums, int parts, long long str
 /// Turns sums into dQ, and, where groups of query heads are split, into dK and dV. Grid: row tiles x query heads x
 /// batch; then, where groups are split, key tiles x key heads x batch for dK and as many for dV.
 __device__ __forceinline__ void finish_backward(const BackwardArguments& arguments) {
-  const auto rows_of = [&](void* data, const RowStrides& strides, int batch, int head, int first_row, int seqlen) {
-    return RowsOut{head_rows(data, strides, batch, head) + 2 * first_row * strides.seqlen, 2 * strides.seqlen,
-                   seqlen - first_row};
-  };
   const long long row_tiles = static_cast<long long>(arguments.row_tiles) * arguments.num_heads_q * arguments.batch;
   const long long key_tiles = static_cast<long long>(arguments.key_tiles) * arguments.num_heads_kv * arguments.batch;
   long long tile = blockIdx.x;
@@ -54,8 +49,8 @@ __device__ __forceinline__ void finish_backward(const BackwardArguments& argumen
     const int first_row = static_cast<int>(tile % arguments.row_tiles) * config::kTileQ;
     backward::round_tile<config::kPaddedHeadDimQk>(
         arguments.query_sums + tile * (config::kTileQ * config::kPaddedHeadDimQk), 1, 0, config::kTileQ,
-        rows_of(arguments.query_gradient, arguments.query_gradient_strides, slice / arguments.num_heads_q,
-                slice % arguments.num_heads_q, first_row, arguments.seqlen_q),
+        rows_out(arguments.query_gradient, arguments.query_gradient_strides, slice / arguments.num_heads_q,
+                 slice % arguments.num_heads_q, first_row, arguments.seqlen_q),
         config::kHeadDimQk, arguments.softmax_scale);
     return;
   }
@@ -70,14 +65,15 @@ __device__ __forceinline__ void finish_backward(const BackwardArguments& argumen
     constexpr int kSums = config::kTileK * config::kPaddedHeadDimQk;
     backward::round_tile<config::kPaddedHeadDimQk>(
         arguments.key_sums + tile * kSums, arguments.splits, key_tiles * kSums, config::kTileK,
-        rows_of(arguments.key_gradient, arguments.key_gradient_strides, batch, head, first_key, arguments.seqlen_k),
+        rows_out(arguments.key_gradient, arguments.key_gradient_strides, batch, head, first_key, arguments.seqlen_k),
         config::kHeadDimQk, arguments.softmax_scale);
   } else {
     constexpr int kSums = config::kTileK * config::kPaddedHeadDimV;
-    backward::round_tile<config::kPaddedHeadDimV>(
-        arguments.value_sums + tile * kSums, arguments.splits, key_tiles * kSums, config::kTileK,
-        rows_of(arguments.value_gradient, arguments.value_gradient_strides, batch, head, first_key, arguments.seqlen_k),
-        config::kHeadDimV, 1.0f);
+    backward::round_tile<config::kPaddedHeadDimV>(arguments.value_sums + tile * kSums, arguments.splits,
+                                                  key_tiles * kSums, config::kTileK,
+                                                  rows_out(arguments.value_gradient, arguments.value_gradient_strides,
+                                                           batch, head, first_key, arguments.seqlen_k),
+                                                  config::kHeadDimV, 1.0f);
   }
 }
 

@@ -566,7 +566,7 @@ __device__ __forceinline__ void write_work(const BackwardArguments& arguments, c
   int key_tile = item.rank;
   // Turns are taken in ascending order. Otherwise the first head's longest come first.
   if (!config::kDeterministic && RowTileWalk::has_plan(arguments)) {
-    const int mask_head = batch * arguments.num_heads_mask + first_head / arguments.heads_per_mask_head;
+    const int mask_head = mask_head_of(arguments, batch, first_head);
     key_tile = static_cast<int>(
         load_global_16(arguments.plan_work + static_cast<long long>(mask_head) * arguments.key_tiles + item.rank).x);
   }
@@ -577,15 +577,14 @@ __device__ __forceinline__ void write_work(const BackwardArguments& arguments, c
 __device__ __forceinline__ void write_gradients(const BackwardArguments& arguments, const KeyTileWork& work,
                                                 const KeyGradient& key_gradient, const ValueGradient& value_gradient) {
   const int batch = work.batch();
-  const int head_kv = work.first_head() / (arguments.heads_per_cta * arguments.splits);
+  const int head_kv = work.head_kv(arguments);
   const int first_key = work.key_tile() * config::kTileK;
   const long long tile_of_part =
       ((static_cast<long long>(work.part()) * arguments.batch + batch) * arguments.num_heads_kv + head_kv) *
           arguments.key_tiles +
       work.key_tile();
   const auto rows_of = [&](void* data, const RowStrides& strides) {
-    return RowsOut{head_rows(data, strides, batch, head_kv) + 2 * first_key * strides.seqlen, 2 * strides.seqlen,
-                   arguments.seqlen_k - first_key};
+    return rows_out(data, strides, batch, head_kv, first_key, arguments.seqlen_k);
   };
   const auto sums_of = [&](float* sums, int width) {
     return sums == nullptr ? nullptr : sums + tile_of_part * (config::kTileK * width);
@@ -609,7 +608,7 @@ __device__ __forceinline__ void backward_attention(const BackwardArguments& argu
   const KeyTileWork work(shared + Layout::kWork);
   write_work(arguments, item, work);
   __syncthreads();
-  const int head_kv = work.first_head() / (arguments.heads_per_cta * arguments.splits);
+  const int head_kv = work.head_kv(arguments);
   const int first_key = work.key_tile() * config::kTileK;
   RowCopy<KeyTile, config::kHeadDimQk>::start(KeyTile{shared + Layout::kKey},
                                               head_rows(arguments.key, arguments.key_strides, work.batch(), head_kv),

@@ -2,6 +2,7 @@
 
 #include "accumulator_tile.cuh"
 #include "config.cuh"
+#include "head_rows.cuh"
 #include "primitives/global_memory.cuh"
 
 namespace flashmask {
@@ -92,5 +93,11 @@ struct RowsOut {
           make_uint4(words[0], words[1], words[2], words[3]);
   }
 };
+
+/// The rows of a head from `first` on, of `seqlen`.
+__device__ __forceinline__ RowsOut rows_out(void* data, const RowStrides& strides, int batch, int head, int first,
+                                            int seqlen) {
+  return {head_rows(data, strides, batch, head) + 2 * first * strides.seqlen, 2 * strides.seqlen, seqlen - first};
+}
 
 }  // namespace flashmask

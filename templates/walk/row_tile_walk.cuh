@@ -19,6 +19,11 @@ struct VisitedRows {
   bool is_partial;  // elements of it have to be tested
 };
 
+/// The mask head of a query head, over all batch entries.
+__device__ __forceinline__ int mask_head_of(const BackwardArguments& arguments, int batch, int head) {
+  return batch * arguments.num_heads_mask + head / arguments.heads_per_mask_head;
+}
+
 /// A key tile and the query heads whose rows it meets: written down in shared memory, it occupies no register.
 class KeyTileWork {
  public:
@@ -36,10 +41,13 @@ class KeyTileWork {
   /// Query head.
   __device__ __forceinline__ int first_head() const { return read(4); }
   __device__ __forceinline__ int key_tile() const { return read(8); }
+  __device__ __forceinline__ int head_kv(const BackwardArguments& arguments) const {
+    return first_head() / (arguments.heads_per_cta * arguments.splits);
+  }
   /// Of the query heads that share the key head.
   __device__ __forceinline__ int part() const { return read(12); }
   __device__ __forceinline__ int mask_head(const BackwardArguments& arguments, int head) const {
-    return batch() * arguments.num_heads_mask + (first_head() + head) / arguments.heads_per_mask_head;
+    return mask_head_of(arguments, batch(), first_head() + head);
   }
 
  private:
