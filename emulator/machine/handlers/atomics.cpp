@@ -49,52 +49,50 @@ T combined(T old, T b, T c) {
   }
 }
 
+/// One step of one lane on a number in memory; what was there.
+template <class T, class F>
+T update(Warp& warp, const Operation& operation, std::uint32_t lane, std::uint64_t address, std::uint32_t alignment,
+         T b, T c) {
+  const Place place = locate(warp, lane, operation.space, address, sizeof(T), alignment, Access::kReadWrite);
+  T old;
+  std::memcpy(&old, place.data, sizeof(T));
+  const T changed = combined<F>(old, b, c);
+  std::memcpy(place.data, &changed, sizeof(T));
+  // A compare-and-swap that fails again and again is no progress.
+  if (std::memcmp(&old, &changed, sizeof(T)) != 0) ++warp.launch->progress;
+  // A compare-and-swap that fails writes nothing, so that it publishes nothing either.
+  const bool fails = std::is_same_v<F, CompareSwap> && old != b;
+  order_access(warp, lane, place, fails ? Access::kRead : Access::kReadWrite);
+  Statistics& statistics = warp.launch->statistics;
+  (place.shared ? statistics.shared_bytes_read : statistics.global_bytes_read) += sizeof(T);
+  (place.shared ? statistics.shared_bytes_written : statistics.global_bytes_written) += sizeof(T);
+  return old;
+}
+
 /// Lanes go one after the other. r = d (or nothing, for red), b, c.
 template <class T, class F>
 void atomic(Warp& warp, const Operation& operation) {
   std::uint64_t addresses[kLanes];
   lane_addresses(warp, operation, addresses);
-  Statistics& statistics = warp.launch->statistics;
   for (std::uint32_t lane = 0; lane < kLanes; ++lane) {
     if ((warp.mask >> lane & 1) == 0) continue;
-    const Place place = locate(warp, lane, operation.space, addresses[lane], sizeof(T), sizeof(T), Access::kReadWrite);
     const T b = warp.lanes<T>(operation.r[1])[lane];
     const T c = operation.r[2] == kNoRef ? T{} : warp.lanes<T>(operation.r[2])[lane];
-    T old;
-    std::memcpy(&old, place.data, sizeof(T));
-    const T changed = combined<F>(old, b, c);
-    std::memcpy(place.data, &changed, sizeof(T));
-    // A compare-and-swap that fails again and again is no progress.
-    if (std::memcmp(&old, &changed, sizeof(T)) != 0) ++warp.launch->progress;
+    const T old = update<T, F>(warp, operation, lane, addresses[lane], sizeof(T), b, c);
     if (operation.r[0] != kNoRef) warp.lanes<T>(operation.r[0])[lane] = old;
-    // A compare-and-swap that fails writes nothing, so that it publishes nothing either.
-    const bool fails = std::is_same_v<F, CompareSwap> && old != b;
-    order_access(warp, lane, place, fails ? Access::kRead : Access::kReadWrite);
-    (place.shared ? statistics.shared_bytes_read : statistics.global_bytes_read) += sizeof(T);
-    (place.shared ? statistics.shared_bytes_written : statistics.global_bytes_written) += sizeof(T);
   }
 }
 
-/// Adds `operation.count` neighbours, each by itself. r = what is added.
+/// Adds `operation.count` neighbours, each by itself; the first is aligned to all of them. r = what is added.
 void add_vector(Warp& warp, const Operation& operation) {
   std::uint64_t addresses[kLanes];
   lane_addresses(warp, operation, addresses);
   constexpr std::uint32_t kBytes = sizeof(float);
   for (std::uint32_t lane = 0; lane < kLanes; ++lane) {
     if ((warp.mask >> lane & 1) == 0) continue;
-    for (std::uint32_t i = 0; i < operation.count; ++i) {
-      const std::uint32_t alignment = i == 0 ? kBytes * operation.count : kBytes;
-      const Place place =
-          locate(warp, lane, operation.space, addresses[lane] + i * kBytes, kBytes, alignment, Access::kReadWrite);
-      float sum;
-      std::memcpy(&sum, place.data, kBytes);
-      const float changed = Add::apply(sum, warp.lanes<float>(operation.r[i])[lane]);
-      if (std::memcmp(&sum, &changed, kBytes) != 0) ++warp.launch->progress;
-      std::memcpy(place.data, &changed, kBytes);
-      order_access(warp, lane, place, Access::kReadWrite);
-    }
-    warp.launch->statistics.global_bytes_read += std::uint64_t{kBytes} * operation.count;
-    warp.launch->statistics.global_bytes_written += std::uint64_t{kBytes} * operation.count;
+    for (std::uint32_t i = 0; i < operation.count; ++i)
+      update<float, Add>(warp, operation, lane, addresses[lane] + i * kBytes,
+                         i == 0 ? kBytes * operation.count : kBytes, warp.lanes<float>(operation.r[i])[lane], 0.0f);
   }
 }
 
