@@ -1,37 +1,24 @@
 // Every mask form with every element type and head dim, at the default configuration: a few problems for each, drawn so
 // that all the edges of tiles, head ratios, layouts and kinds of intervals come up among them.
 
-#include <fmt/format.h>
 #include <gtest/gtest.h>
 
-#include <array>
-#include <ostream>
-
 #include "tests/backward/launch.h"
+#include "tests/forward/matrix.h"
 #include "tests/forward/tested_device.h"
 
 namespace flashmask::backward_tests {
 namespace {
 
+using forward_tests::Column;
+using forward_tests::columns;
+using forward_tests::HeadCounts;
+using forward_tests::kHeadCounts;
+using forward_tests::kIntervals;
+using forward_tests::kLayouts;
+using forward_tests::kWindows;
 using forward_tests::lengths_around;
 using forward_tests::tested_runtime;
-
-struct Column {
-  DataType dtype;
-  int head_dim_qk;
-  int head_dim_v;
-};
-void PrintTo(const Column& column, std::ostream* stream) {
-  *stream << to_string(column.dtype) << " " << column.head_dim_qk << "/" << column.head_dim_v;
-}
-
-struct HeadCounts {
-  int q, kv, mask;
-};
-constexpr HeadCounts kHeadCounts[] = {{2, 1, 2}, {1, 1, 1}, {2, 2, 1}, {3, 1, 1}, {4, 2, 2}};
-constexpr Layout kLayouts[] = {Layout::kPacked, Layout::kPadded, Layout::kHeadsFirst, Layout::kInterleaved};
-constexpr Intervals kIntervals[] = {Intervals::kFuzzed, Intervals::kHoles, Intervals::kFuzzed, Intervals::kDocuments};
-constexpr std::array<std::pair<int, int>, 5> kWindows = {{{17, 0}, {-1, 9}, {5, 70}, {40, -1}, {0, 0}}};
 
 class BackwardMatrix : public testing::TestWithParam<Column> {};
 
@@ -70,21 +57,8 @@ TEST_P(BackwardMatrix, EveryFormIsWithinTheBound) {
   }
 }
 
-std::vector<Column> columns() {
-  std::vector<Column> all;
-  for (DataType dtype : {DataType::kFloat16, DataType::kBfloat16}) {
-    for (int head_dim : {32, 64, 72, 80, 96, 128, 192, 256}) all.push_back({dtype, head_dim, head_dim});
-    all.push_back({dtype, 192, 128});
-    all.push_back({dtype, 64, 128});
-  }
-  return all;
-}
-
 INSTANTIATE_TEST_SUITE_P(Column, BackwardMatrix, testing::ValuesIn(columns()),
-                         [](const testing::TestParamInfo<Column>& test) {
-                           return fmt::format("{}_d{}_{}", to_string(test.param.dtype), test.param.head_dim_qk,
-                                              test.param.head_dim_v);
-                         });
+                         [](const auto& test) { return name_of(test.param); });
 
 }  // namespace
 }  // namespace flashmask::backward_tests
