@@ -162,19 +162,8 @@ class Flex:
         return out.transpose(1, 2)
 
 
-def make_candidates(torch, runtime, case, options):
+def try_candidates(torch, makers):
     """{name: candidate} of those that can run, {name: reason} of the others."""
-    from torch.nn.attention import SDPBackend
-    makers = {"flashmask": lambda: FlashMask(runtime, case)}
-    for tile in options.tile:
-        label = "flashmask {}x{} w{} s{}{}".format(*tile[:4], " qreg" if tile[4] else "")
-        makers[label] = lambda tile=tile: FlashMask(runtime, case, tile)
-    makers["fa2"] = lambda: Sdpa(case, SDPBackend.FLASH_ATTENTION)
-    makers["cudnn"] = lambda: Sdpa(case, SDPBackend.CUDNN_ATTENTION)
-    if options.efficient:
-        makers["efficient"] = lambda: Sdpa(case, SDPBackend.EFFICIENT_ATTENTION)
-    if options.flex:
-        makers["flex"] = lambda: Flex(case)
     candidates, unavailable = {}, {}
     for name, make in makers.items():
         try:
@@ -187,6 +176,21 @@ def make_candidates(torch, runtime, case, options):
                 raise
             unavailable[name] = str(error).splitlines()[0] if str(error) else type(error).__name__
     return candidates, unavailable
+
+
+def make_candidates(torch, runtime, case, options):
+    from torch.nn.attention import SDPBackend
+    makers = {"flashmask": lambda: FlashMask(runtime, case)}
+    for tile in options.tile:
+        label = "flashmask {}x{} w{} s{}{}".format(*tile[:4], " qreg" if tile[4] else "")
+        makers[label] = lambda tile=tile: FlashMask(runtime, case, tile)
+    makers["fa2"] = lambda: Sdpa(case, SDPBackend.FLASH_ATTENTION)
+    makers["cudnn"] = lambda: Sdpa(case, SDPBackend.CUDNN_ATTENTION)
+    if options.efficient:
+        makers["efficient"] = lambda: Sdpa(case, SDPBackend.EFFICIENT_ATTENTION)
+    if options.flex:
+        makers["flex"] = lambda: Flex(case)
+    return try_candidates(torch, makers)
 
 
 def check(torch, case, out, lse=None):
@@ -263,7 +267,12 @@ def run_case(torch, clock, runtime, case, options, gpu):
     checks = {}
     for name, candidate in candidates.items():
         lse = candidate.lse if isinstance(candidate, FlashMask) else None
-        checks[name] = check(torch, case, candidate.run(), lse)
+        checks[name] = {"check": check(torch, case, candidate.run(), lse)}
+    return time_case(clock, case, candidates, unavailable, checks, options, gpu)
+
+
+def time_case(clock, case, candidates, unavailable, checks, options, gpu):
+    """The record of a case; `checks` are what the entries of the candidates say beside their times."""
     before = gpu_state.query(gpu)
     rounds = measure(clock, candidates, options)
     after = gpu_state.query(gpu)
@@ -275,10 +284,10 @@ def run_case(torch, clock, runtime, case, options, gpu):
     for name, times in rounds.items():
         milliseconds = statistics.median(times)
         entry = {"round_ms": times, "median_ms": milliseconds, "tflops": case.flops() / milliseconds / 1e9,
-                 "check": checks[name],
+                 **checks[name],
                  "flashmask_speed_ratio": statistics.median(theirs / mine for theirs, mine in zip(times, ours))}
-        if isinstance(candidates[name], FlashMask):
-            kernel = candidates[name].kernel
+        kernel = getattr(candidates[name], "kernel", None)  # ours alone have one
+        if kernel:
             entry["kernel"] = {"config": kernel.config, "digest": kernel.info.digest.decode(),
                                "registers": kernel.info.registers, "spill_bytes": kernel.info.spill_bytes,
                                "shared_bytes": kernel.info.shared_bytes}
@@ -286,14 +295,18 @@ def run_case(torch, clock, runtime, case, options, gpu):
     return record
 
 
-def print_case(record):
+def verdict_of(entry):
+    check_of_out = entry["check"]
+    return "" if check_of_out["passed"] else \
+        f"  WRONG: error {check_of_out['error']:.3g}, bound {check_of_out['bound']:.3g}"
+
+
+def print_case(record, verdict_of):
     ours = record["candidates"]["flashmask"]
     print(f"{record['name']:<32} batch {record['batch']} heads {record['heads']}  {ours['kernel']['config']}")
     for name, entry in record["candidates"].items():
-        verdict = "" if entry["check"]["passed"] else \
-            f"  WRONG: error {entry['check']['error']:.3g}, bound {entry['check']['bound']:.3g}"
         ratio = "" if name == "flashmask" else f"  flashmask is {entry['flashmask_speed_ratio']:.3f}x as fast"
-        print(f"    {name:<28} {entry['median_ms']:9.3f} ms {entry['tflops']:8.1f} TFLOP/s{ratio}{verdict}")
+        print(f"    {name:<28} {entry['median_ms']:9.3f} ms {entry['tflops']:8.1f} TFLOP/s{ratio}{verdict_of(entry)}")
     for name, reason in record["unavailable"].items():
         print(f"    {name:<28} unavailable: {reason}")
     sys.stdout.flush()
@@ -317,10 +330,12 @@ def write_json(path, content):
     os.replace(path + ".part", path)
 
 
-def run_cuda(options):
+def run_cases(options, tool, flops, make_case, run_one, verdict):
+    """Runs every case on this GPU and prints it; what the file of figures holds. `flops` says how they are counted,
+    make_case(torch, mask, dtype, head_dim, seqlen, options) makes a case, run_one() its record, as run_case() does."""
     import torch
     if not torch.cuda.is_available():
-        sys.exit("compare.py: torch sees no GPU. Without one: --device emulator --self-check")
+        sys.exit(f"{os.path.basename(tool)}: torch sees no GPU")
     torch.backends.cuda.matmul.allow_tf32 = False
     torch.zeros(1, device="cuda")  # torch's primary context is the one that flashmask opens too
     library = fm.Library(options.library)
@@ -328,14 +343,13 @@ def run_cuda(options):
     runtime = fm.Runtime(library, device, options.cache_directory)
     properties = torch.cuda.get_device_properties(torch.cuda.current_device())
     gpu = f"GPU-{properties.uuid}" if hasattr(properties, "uuid") else torch.cuda.current_device()
-    content = {"schema": 1, "tool": "bench/compare.py", "date": gpu_state.now(),
+    content = {"schema": 1, "tool": tool, "date": gpu_state.now(),
                "revision": gpu_state.revision(HERE), "library": library.version,
                "gpu": {"name": properties.name, "target": device.info.target.decode(),
                        "multiprocessors": properties.multi_processor_count, **gpu_state.query(gpu)},
                "torch": torch.__version__, "cuda": torch.version.cuda, "cudnn": torch.backends.cudnn.version(),
                "method": {"rounds": options.rounds, "repeats": options.repeats, "tokens": options.tokens,
-                          "l2": "flushed before every run", "data": "N(0, 1)",
-                          "flops": "2 (head_dim_qk + head_dim_v) per visible pair"},
+                          "l2": "flushed before every run", "data": "N(0, 1)", "flops": flops},
                "cases": []}
     print(f"{properties.name}, driver {content['gpu'].get('driver_version', '?')}, torch {torch.__version__}, "
           f"flashmask {library.version} ({device.info.target.decode()})")
@@ -344,12 +358,18 @@ def run_cuda(options):
         for dtype in options.dtypes:
             for head_dim in options.head_dims:
                 for seqlen in options.seqlens:
-                    case = Case(torch, mask, dtype, head_dim, seqlen, options)
-                    record = run_case(torch, clock, runtime, case, options, gpu)
+                    case = make_case(torch, mask, dtype, head_dim, seqlen, options)
+                    record = run_one(torch, clock, runtime, case, options, gpu)
                     content["cases"].append(record)
-                    print_case(record)
+                    print_case(record, verdict)
                     if options.json:
                         write_json(options.json, content)  # after every case: a run that is cut off keeps its figures
+    return content
+
+
+def run_cuda(options):
+    content = run_cases(options, "bench/compare.py", "2 (head_dim_qk + head_dim_v) per visible pair", Case, run_case,
+                        verdict_of)
     print_summary(content["cases"])
     wrong = [f"{record['name']}: {name}" for record in content["cases"]
              for name, entry in record["candidates"].items()
@@ -364,24 +384,20 @@ def run_cuda(options):
     return 1 if wrong or slow else 0
 
 
-def parse_options(arguments):
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    def listed(kind, allowed=None):
-        def parse(text):
-            values = [kind(part) for part in text.split(",") if part]
-            for value in values:
-                if allowed and value not in allowed:
-                    raise argparse.ArgumentTypeError(f"{value}: {', '.join(allowed)} are allowed")
-            return values
-        return parse
-    def tile(text):
-        if not re.fullmatch(r"\d+,\d+,\d+,\d+(,[01])?", text):
-            raise argparse.ArgumentTypeError(f"{text}: TILE_Q,TILE_K,WARPS,STAGES[,QUERY_IN_REGISTERS] is needed")
-        return tuple(int(part) for part in (text + ",0").split(","))[:5]
+def listed(kind, allowed=None):
+    """For argparse: values with commas between."""
+    def parse(text):
+        values = [kind(part) for part in text.split(",") if part]
+        for value in values:
+            if allowed and value not in allowed:
+                raise argparse.ArgumentTypeError(f"{value}: {', '.join(allowed)} are allowed")
+        return values
+    return parse
+
+
+def add_case_options(parser):
+    """What the comparisons of both passes are told alike."""
     parser.add_argument("--library", default=DEFAULT_LIBRARY, help="libflashmask.so (default: of build/)")
-    parser.add_argument("--device", choices=("cuda", "emulator"), default="cuda")
-    parser.add_argument("--self-check", action="store_true", help="prove the bindings on the emulator, and end")
-    parser.add_argument("--target", default="sm_80", help="of the emulator")
     parser.add_argument("--cache-directory", help="of the kernels (default: as the environment says)")
     parser.add_argument("--masks", type=listed(str, MASKS), default=["full", "causal"])
     parser.add_argument("--dtypes", type=listed(str, fm.DTYPES), default=["bf16"])
@@ -389,14 +405,26 @@ def parse_options(arguments):
     parser.add_argument("--seqlens", type=listed(int), default=[4096, 8192, 16384, 32768])
     parser.add_argument("--tokens", type=int, default=32768, help="batch x seqlen")
     parser.add_argument("--heads", type=int, default=0, help="default: 2048 / head_dim")
+    parser.add_argument("--flex", action="store_true", help="also time FlexAttention (needs a C compiler)")
+    parser.add_argument("--json", help="file for all figures")
+
+
+def parse_options(arguments):
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    def tile(text):
+        if not re.fullmatch(r"\d+,\d+,\d+,\d+(,[01])?", text):
+            raise argparse.ArgumentTypeError(f"{text}: TILE_Q,TILE_K,WARPS,STAGES[,QUERY_IN_REGISTERS] is needed")
+        return tuple(int(part) for part in (text + ",0").split(","))[:5]
+    add_case_options(parser)
+    parser.add_argument("--device", choices=("cuda", "emulator"), default="cuda")
+    parser.add_argument("--self-check", action="store_true", help="prove the bindings on the emulator, and end")
+    parser.add_argument("--target", default="sm_80", help="of the emulator")
     parser.add_argument("--rounds", type=int, default=15)
     parser.add_argument("--repeats", type=int, default=3, help="runs of a candidate in a round")
     parser.add_argument("--tile", type=tile, action="append", default=[], metavar="Q,K,WARPS,STAGES[,QREG]",
                         help="also time this configuration; may be given again")
     parser.add_argument("--efficient", action="store_true", help="also time the memory-efficient backend")
-    parser.add_argument("--flex", action="store_true", help="also time FlexAttention (needs a C compiler)")
     parser.add_argument("--gate", type=float, help="fail if slower than this share of FlashAttention-2's speed")
-    parser.add_argument("--json", help="file for all figures")
     options = parser.parse_args(arguments)
     if (options.device == "emulator") != options.self_check:
         parser.error("--device emulator and --self-check go together: timings of an emulator mean nothing")

@@ -13,12 +13,10 @@ forward's. Every gradient is first compared with fp64 on slices of rows and keys
 import argparse
 import math
 import re
-import statistics
 import sys
 
 import compare
 import flashmask_c as fm
-import gpu_state
 
 SLICE = 64  # rows, and keys, at the beginning, in the middle and at the end that are compared with fp64
 
@@ -91,7 +89,6 @@ class Case(compare.Case):
 
 
 def make_candidates(torch, runtime, case, options):
-    """{name: candidate} of those that can run, {name: reason} of the others."""
     from torch.nn.attention import SDPBackend
     makers = {"flashmask": lambda: FlashMask(runtime, case),
               "flashmask deterministic": lambda: FlashMask(runtime, case, deterministic=True)}
@@ -102,18 +99,7 @@ def make_candidates(torch, runtime, case, options):
     makers["cudnn"] = lambda: Autograd(lambda c: compare.Sdpa(c, SDPBackend.CUDNN_ATTENTION), case)
     if options.flex:
         makers["flex"] = lambda: Autograd(compare.Flex, case)
-    candidates, unavailable = {}, {}
-    for name, make in makers.items():
-        try:
-            candidate = make()
-            candidate.run()
-            torch.cuda.synchronize()
-            candidates[name] = candidate
-        except (RuntimeError, ImportError) as error:  # fm.Error is a RuntimeError
-            if name == "flashmask":
-                raise
-            unavailable[name] = str(error).splitlines()[0] if str(error) else type(error).__name__
-    return candidates, unavailable
+    return compare.try_candidates(torch, makers)
 
 
 class Reference:
@@ -172,85 +158,28 @@ def run_case(torch, clock, runtime, case, options, gpu):
     checks = {}
     for name, candidate in candidates.items():
         gradients = candidate.run()
-        checks[name] = [reference.check(gradients) for reference in references]
-    before = gpu_state.query(gpu)
-    rounds = compare.measure(clock, candidates, options)
-    after = gpu_state.query(gpu)
-    record = {"name": case.name, "mask": case.mask, "dtype": case.dtype, "head_dim": case.head_dim,
-              "seqlen": case.seqlen, "batch": case.batch, "heads": case.heads, "visible_pairs": case.pairs(),
-              "flops": case.flops(), "gpu_before": before, "gpu_after": after, "unavailable": unavailable,
-              "candidates": {}}
-    ours = rounds["flashmask"]
-    for name, times in rounds.items():
-        milliseconds = statistics.median(times)
-        entry = {"round_ms": times, "median_ms": milliseconds, "tflops": case.flops() / milliseconds / 1e9,
-                 "checks": checks[name],
-                 "flashmask_speed_ratio": statistics.median(theirs / mine for theirs, mine in zip(times, ours))}
-        if isinstance(candidates[name], FlashMask):
-            kernel = candidates[name].kernel
-            entry["kernel"] = {"config": kernel.config, "digest": kernel.info.digest.decode(),
-                               "registers": kernel.info.registers, "spill_bytes": kernel.info.spill_bytes,
-                               "shared_bytes": kernel.info.shared_bytes}
-        record["candidates"][name] = entry
-    return record
+        checks[name] = {"checks": [reference.check(gradients) for reference in references]}
+    return compare.time_case(clock, case, candidates, unavailable, checks, options, gpu)
 
 
 def is_right(entry):
     return all(check["passed"] for check in entry["checks"])
 
 
-def print_case(record):
-    ours = record["candidates"]["flashmask"]
-    print(f"{record['name']:<32} batch {record['batch']} heads {record['heads']}  {ours['kernel']['config']}")
-    for name, entry in record["candidates"].items():
-        verdict = "" if is_right(entry) else f"  WRONG: {entry['checks']}"
-        ratio = "" if name == "flashmask" else f"  flashmask is {entry['flashmask_speed_ratio']:.3f}x as fast"
-        kernel = entry.get("kernel")
-        note = f"  ({kernel['registers']} registers, {kernel['spill_bytes']} spilled)" if kernel else ""
-        print(f"    {name:<28} {entry['median_ms']:9.3f} ms {entry['tflops']:8.1f} TFLOP/s{ratio}{note}{verdict}")
-    for name, reason in record["unavailable"].items():
-        print(f"    {name:<28} unavailable: {reason}")
-    sys.stdout.flush()
+def verdict_of(entry):
+    kernel = entry.get("kernel")
+    note = f"  ({kernel['registers']} registers, {kernel['spill_bytes']} spilled)" if kernel else ""
+    return note + ("" if is_right(entry) else f"  WRONG: {entry['checks']}")
 
 
 def run(options):
-    import torch
-    if not torch.cuda.is_available():
-        sys.exit("compare_backward.py: torch sees no GPU")
     if options.flex:
         import torch._dynamo.config
         import torch._functorch.config
         torch._dynamo.config.recompile_limit = 1000  # beyond it cases would run uncompiled
         torch._functorch.config.donated_buffer = False  # the graph is kept from run to run
-    torch.backends.cuda.matmul.allow_tf32 = False
-    torch.zeros(1, device="cuda")  # torch's primary context is the one that flashmask opens too
-    library = fm.Library(options.library)
-    device = fm.Device.cuda(library, torch.cuda.current_device())
-    runtime = fm.Runtime(library, device, options.cache_directory)
-    properties = torch.cuda.get_device_properties(torch.cuda.current_device())
-    gpu = f"GPU-{properties.uuid}" if hasattr(properties, "uuid") else torch.cuda.current_device()
-    content = {"schema": 1, "tool": "bench/compare_backward.py", "date": gpu_state.now(),
-               "revision": gpu_state.revision(compare.HERE), "library": library.version,
-               "gpu": {"name": properties.name, "target": device.info.target.decode(),
-                       "multiprocessors": properties.multi_processor_count, **gpu_state.query(gpu)},
-               "torch": torch.__version__, "cuda": torch.version.cuda, "cudnn": torch.backends.cudnn.version(),
-               "method": {"rounds": options.rounds, "repeats": options.repeats, "tokens": options.tokens,
-                          "l2": "flushed before every run", "data": "N(0, 1)",
-                          "flops": "5 (head_dim_qk + head_dim_v) per visible pair"},
-               "cases": []}
-    print(f"{properties.name}, driver {content['gpu'].get('driver_version', '?')}, torch {torch.__version__}, "
-          f"flashmask {library.version} ({device.info.target.decode()})")
-    clock = compare.Clock(torch)
-    for mask in options.masks:
-        for dtype in options.dtypes:
-            for head_dim in options.head_dims:
-                for seqlen in options.seqlens:
-                    case = Case(torch, mask, dtype, head_dim, seqlen, options)
-                    record = run_case(torch, clock, runtime, case, options, gpu)
-                    content["cases"].append(record)
-                    print_case(record)
-                    if options.json:
-                        compare.write_json(options.json, content)  # a run that is cut off keeps its figures
+    content = compare.run_cases(options, "bench/compare_backward.py", "5 (head_dim_qk + head_dim_v) per visible pair",
+                                Case, run_case, verdict_of)
     wrong = [f"{record['name']}: {name}" for record in content["cases"]
              for name, entry in record["candidates"].items() if name.startswith("flashmask") and not is_right(entry)]
     for line in wrong:
@@ -260,32 +189,15 @@ def run(options):
 
 def parse_options(arguments):
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    def listed(kind, allowed=None):
-        def parse(text):
-            values = [kind(part) for part in text.split(",") if part]
-            for value in values:
-                if allowed and value not in allowed:
-                    raise argparse.ArgumentTypeError(f"{value}: {', '.join(allowed)} are allowed")
-            return values
-        return parse
     def tile(text):
         if not re.fullmatch(r"\d+,\d+,\d+,\d+(,0(,[12])?)?", text):
             raise argparse.ArgumentTypeError(f"{text}: TILE_Q,TILE_K,WARPS,STAGES[,0[,COLUMN_WARPS]] is needed")
         return tuple(int(part) for part in text.split(","))
-    parser.add_argument("--library", default=compare.DEFAULT_LIBRARY, help="libflashmask.so (default: of build/)")
-    parser.add_argument("--cache-directory", help="of the kernels (default: as the environment says)")
-    parser.add_argument("--masks", type=listed(str, compare.MASKS), default=["full", "causal"])
-    parser.add_argument("--dtypes", type=listed(str, fm.DTYPES), default=["bf16"])
-    parser.add_argument("--head-dims", type=listed(int), default=[64, 128])
-    parser.add_argument("--seqlens", type=listed(int), default=[4096, 8192, 16384, 32768])
-    parser.add_argument("--tokens", type=int, default=32768, help="batch x seqlen")
-    parser.add_argument("--heads", type=int, default=0, help="default: 2048 / head_dim")
+    compare.add_case_options(parser)
     parser.add_argument("--rounds", type=int, default=9)
     parser.add_argument("--repeats", type=int, default=1, help="runs of a candidate in a round")
     parser.add_argument("--tile", type=tile, action="append", default=[], metavar="Q,K,WARPS,STAGES[,0[,COLUMNS]]",
                         help="also time this configuration; may be given again")
-    parser.add_argument("--flex", action="store_true", help="also time FlexAttention (needs a C compiler)")
-    parser.add_argument("--json", help="file for all figures")
     return parser.parse_args(arguments)
 
 

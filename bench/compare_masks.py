@@ -565,21 +565,13 @@ def run_all(torch, options, started):
 
 def parse_options(arguments):
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    def listed(kind, allowed=None):
-        def parse(text):
-            values = [kind(part) for part in text.split(",") if part]
-            for value in values:
-                if allowed and value not in allowed:
-                    raise argparse.ArgumentTypeError(f"{value}: {', '.join(allowed)} are allowed")
-            return values
-        return parse
     parser.add_argument("--library", default=compare.DEFAULT_LIBRARY, help="libflashmask.so (default: of build/)")
     parser.add_argument("--cache-directory", help="of the kernels (default: as the environment says)")
     parser.add_argument("--json", help="file for all figures; cells that are in it are not measured again")
     parser.add_argument("--budget", type=float, default=480, metavar="SECONDS", help="of the whole run")
-    parser.add_argument("--masks", type=listed(str, paper_masks.MASKS), default=list(paper_masks.TWELVE))
-    parser.add_argument("--seqlens", type=listed(int), default=[8192, 32768, 131072])
-    parser.add_argument("--head-dims", type=listed(int), default=[64, 128])
+    parser.add_argument("--masks", type=compare.listed(str, paper_masks.MASKS), default=list(paper_masks.TWELVE))
+    parser.add_argument("--seqlens", type=compare.listed(int), default=[8192, 32768, 131072])
+    parser.add_argument("--head-dims", type=compare.listed(int), default=[64, 128])
     parser.add_argument("--tokens", type=int, default=TOKENS, help="batch x seqlen")
     parser.add_argument("--width", type=int, default=WIDTH, help="heads x head_dim")
     parser.add_argument("--seed", type=int, default=1, help="of the documents and evictions")
