@@ -24,4 +24,30 @@ inline int forward_shared_bytes(const KernelDescriptor& descriptor, const TileCo
   return config.tile_q * widest + ring + bounds + kWalk + kNotes;
 }
 
+/// The same of a forward kernel that multiplies with wgmma: slots of query tiles (later the output), of key and of
+/// value tiles, of a mask's intervals, notes and mbarriers.
+inline int forward_sm90_shared_bytes(const KernelDescriptor& descriptor, const TileConfig& config) {
+  const int width_qk = 2 * padded_head_dim(descriptor.head_dim_qk);
+  const int width_v = 2 * padded_head_dim(descriptor.head_dim_v);
+  const int query = config.tile_q * (width_qk > width_v ? width_qk : width_v);
+  const int vectors = vectors_per_column(descriptor.mask_form);
+  const int lists = vectors == 4 ? 3 : descriptor.mask_form == MaskForm::kC2 ? 2 : 1;
+  constexpr int kSlotMbarriers = 16;
+  const int intervals = vectors == 0 ? 0 : 2 * (lists * config.tile_k * 4 + 16 + kSlotMbarriers);
+  return config.query_slots * (query + 16 + kSlotMbarriers) +
+         config.stages * (config.tile_k * (width_qk + width_v) + 2 * kSlotMbarriers) + (config.stages + 1) / 2 * 8 +
+         intervals;
+}
+
+/// Registers of a thread that feeds the others, and of one that multiplies; those of a CTA are the register file.
+struct RegisterShares {
+  int producer;
+  int consumer;
+};
+inline RegisterShares register_shares(const KernelDescriptor& descriptor, const TileConfig& config) {
+  if (config.warps == 12) return {32, 160};
+  // Preparing a mask takes more than walking its tiles.
+  return vectors_per_column(descriptor.mask_form) > 0 ? RegisterShares{40, 232} : RegisterShares{24, 240};
+}
+
 }  // namespace flashmask::generator

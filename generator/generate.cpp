@@ -6,6 +6,7 @@
 #include <stdexcept>
 
 #include "generator/forward_layout.h"
+#include "generator/kernel_family.h"
 #include "generator/kernel_text.h"
 #include "templates/embedded.h"
 
@@ -30,7 +31,7 @@ KernelText text_of(const KernelDescriptor& descriptor, const TileConfig& config)
     case Pass::kForward:
       break;
   }
-  return forward_text(descriptor, config);
+  return uses_wgmma(descriptor) ? forward_sm90_text(descriptor, config) : forward_text(descriptor, config);
 }
 
 }  // namespace

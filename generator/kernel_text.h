@@ -1,5 +1,6 @@
 #pragma once
 
+#include <set>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -22,6 +23,8 @@ struct KernelText {
 
 /// Of a legal descriptor and configuration.
 KernelText forward_text(const KernelDescriptor& descriptor, const TileConfig& config);
+/// The same of a descriptor that uses wgmma.
+KernelText forward_sm90_text(const KernelDescriptor& descriptor, const TileConfig& config);
 /// Entries: prepare, main, finish, in the order of their launches.
 KernelText backward_text(const KernelDescriptor& descriptor, const TileConfig& config);
 /// Of a legal descriptor whose pass is kMaskPlan; tiles are arguments of its launches.
@@ -39,6 +42,9 @@ std::string_view row_mask_template(MaskForm form);
 std::string attention_entry_name(const KernelDescriptor& descriptor, const TileConfig& config);
 /// The beginning of the config of an attention kernel: what all passes have, up to the stages.
 std::string attention_config_begin(const KernelDescriptor& descriptor, const TileConfig& config);
+
+/// The products of a warpgroup with results of these widths: templates/warpgroup_product.cuh tells of them.
+std::string warpgroup_product_text(DataType dtype, const std::set<int>& widths);
 
 /// An extern "C" __global__ function that hands its one parameter to a function of the templates. Names are those
 /// within the namespace; `bounds` are those of __launch_bounds__, "128, 2".

@@ -4,6 +4,7 @@
 
 #include "generator/backward_layout.h"
 #include "generator/forward_layout.h"
+#include "generator/kernel_family.h"
 
 namespace flashmask {
 namespace generator {
@@ -39,6 +40,15 @@ CtaNeeds needs_of(const KernelDescriptor& descriptor, const TileConfig& config, 
         .warps = config.warps,
         .registers_per_thread = std::min(estimate_backward_registers(descriptor, config), limits.registers_per_thread),
         .shared_bytes = backward_shared_bytes(descriptor, config)};
+  if (uses_wgmma(descriptor)) {
+    // A warpgroup more, and the registers that the launch bounds leave when every warpgroup has an equal share.
+    const int warps = config.warps + 4;
+    constexpr int kGranularity = 8;
+    const int share = limits.registers_per_cta / (32 * warps) / kGranularity * kGranularity;
+    return {.warps = warps,
+            .registers_per_thread = std::min(share, limits.registers_per_thread),
+            .shared_bytes = forward_sm90_shared_bytes(descriptor, config)};
+  }
   return {.warps = config.warps,
           .registers_per_thread = std::min(estimate_registers(descriptor, config), limits.registers_per_thread),
           .shared_bytes = forward_shared_bytes(descriptor, config)};

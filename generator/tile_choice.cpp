@@ -9,6 +9,7 @@
 #include <utility>
 
 #include "generator/forward_layout.h"
+#include "generator/kernel_family.h"
 #include "generator/resource_model.h"
 
 namespace flashmask {
@@ -63,8 +64,29 @@ Candidates backward_candidates_for(const KernelDescriptor& descriptor) {
   return {spills_shared_keys(descriptor) ? middle.subspan(1) : middle, 1};
 }
 
+// Of forwards with wgmma, best first. The widest key tile whose accumulators, scores and probabilities fit the
+// registers of two (or three) warpgroups.
+constexpr TileConfig wgmma(int tile_q, int tile_k, int stages, int query_slots, bool turns) {
+  return {tile_q, tile_k, tile_q / 16, stages, false, 1, true, turns, query_slots};
+}
+constexpr TileConfig kWgmma64[] = {wgmma(192, 128, 2, 2, false), wgmma(128, 128, 2, 2, true)};
+constexpr TileConfig kWgmma96[] = {wgmma(192, 96, 2, 2, false), wgmma(128, 96, 2, 2, true)};
+constexpr TileConfig kWgmma128[] = {wgmma(128, 128, 2, 2, true), wgmma(128, 128, 2, 1, true)};
+constexpr TileConfig kWgmma192[] = {wgmma(128, 96, 2, 1, true)};
+constexpr TileConfig kWgmma256[] = {wgmma(128, 64, 2, 1, true)};
+
+Candidates wgmma_candidates_for(const KernelDescriptor& descriptor) {
+  const int width = padded_head_dim(std::max(descriptor.head_dim_qk, descriptor.head_dim_v));
+  if (width <= 64) return {kWgmma64, 1};
+  if (width <= 96) return {kWgmma96, 1};
+  if (width <= 128) return {kWgmma128, 1};
+  if (width <= 192) return {kWgmma192, 1};
+  return {kWgmma256, 1};
+}
+
 Candidates candidates_for(const KernelDescriptor& descriptor) {
   if (descriptor.pass == Pass::kBackward) return backward_candidates_for(descriptor);
+  if (uses_wgmma(descriptor)) return wgmma_candidates_for(descriptor);
   if (padded_head_dim(descriptor.head_dim_v) > 128) return {kWide, 1};
   const int width = padded_head_dim(std::max(descriptor.head_dim_qk, descriptor.head_dim_v));
   if (width <= 64) return {kNarrow, 2};

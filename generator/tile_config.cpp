@@ -4,6 +4,7 @@
 
 #include <algorithm>
 
+#include "generator/kernel_family.h"
 #include "generator/resource_model.h"
 
 namespace flashmask {
@@ -19,6 +20,33 @@ void check_forward_tile(std::vector<std::string>& rules, const TileConfig& confi
   if (config.column_warps != 1)
     rules.push_back(
         fmt::format("column_warps = {}: the warps of a forward share no rows; leave it at 1", config.column_warps));
+}
+
+void check_wgmma_tile(std::vector<std::string>& rules, const TileConfig& config) {
+  const bool has_warpgroups = config.warps == 4 || config.warps == 8 || config.warps == 12;
+  if (!has_warpgroups)
+    rules.push_back(fmt::format("warps = {}: 4, 8 or 12 (whole warpgroups) are allowed", config.warps));
+  if (has_warpgroups && config.tile_q != 16 * config.warps)
+    rules.push_back(fmt::format("tile_q = {}: {} (64 rows for each of {} warpgroups) is needed", config.tile_q,
+                                16 * config.warps, config.warps / 4));
+  if (config.tile_k < 16 || config.tile_k > 256 || config.tile_k % 16 != 0)
+    rules.push_back(fmt::format("tile_k = {}: a multiple of 16 up to 256 is needed", config.tile_k));
+  if (config.query_in_registers)
+    rules.emplace_back("query_in_registers = true: wgmma reads queries from shared memory; leave it false");
+  if (config.column_warps != 1)
+    rules.push_back(
+        fmt::format("column_warps = {}: the warps of a forward share no rows; leave it at 1", config.column_warps));
+  if (config.query_slots < 1 || config.query_slots > 2)
+    rules.push_back(fmt::format("query_slots = {}: 1 or 2 are allowed", config.query_slots));
+}
+
+void check_nothing_of_wgmma(std::vector<std::string>& rules, const TileConfig& config) {
+  if (config.overlap)
+    rules.emplace_back("overlap = true: only a forward for sm_90a has products that run by themselves; leave it false");
+  if (config.turns) rules.emplace_back("turns = true: only a forward for sm_90a has warpgroups; leave it false");
+  if (config.query_slots != 1)
+    rules.push_back(fmt::format("query_slots = {}: only a forward for sm_90a goes on to further query tiles; leave it at 1",
+                                config.query_slots));
 }
 
 void check_backward_tile(std::vector<std::string>& rules, const TileConfig& config) {
@@ -52,12 +80,17 @@ std::vector<std::string> broken_rules(const KernelDescriptor& descriptor, const 
                                       : "a mask is built without tiles"));
     return rules;
   }
-  if (config.warps < 1 || config.warps > 8)
-    rules.push_back(fmt::format("warps = {}: 1 to 8 are allowed", config.warps));
-  if (descriptor.pass == Pass::kBackward) {
-    check_backward_tile(rules, config);
+  if (legal_descriptor && generator::uses_wgmma(descriptor)) {
+    check_wgmma_tile(rules, config);
   } else {
-    check_forward_tile(rules, config);
+    if (config.warps < 1 || config.warps > 8)
+      rules.push_back(fmt::format("warps = {}: 1 to 8 are allowed", config.warps));
+    if (descriptor.pass == Pass::kBackward) {
+      check_backward_tile(rules, config);
+    } else {
+      check_forward_tile(rules, config);
+    }
+    check_nothing_of_wgmma(rules, config);
   }
   if (config.stages < 2 || config.stages > 6)
     rules.push_back(fmt::format("stages = {}: 2 to 6 are allowed", config.stages));
@@ -72,9 +105,11 @@ std::vector<std::string> broken_rules(const KernelDescriptor& descriptor, const 
 
 std::string to_string(const TileConfig& config) {
   if (config == TileConfig{}) return "any tile";
-  return fmt::format("{}x{} w{} s{}{}{}", config.tile_q, config.tile_k, config.warps, config.stages,
+  return fmt::format("{}x{} w{} s{}{}{}{}{}{}", config.tile_q, config.tile_k, config.warps, config.stages,
                      config.query_in_registers ? " qreg" : "",
-                     config.column_warps == 1 ? "" : fmt::format(" c{}", config.column_warps));
+                     config.column_warps == 1 ? "" : fmt::format(" c{}", config.column_warps),
+                     config.overlap ? " overlap" : "", config.turns ? " turns" : "",
+                     config.query_slots == 1 ? "" : fmt::format(" q{}", config.query_slots));
 }
 
 }  // namespace flashmask

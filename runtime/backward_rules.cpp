@@ -118,12 +118,7 @@ std::vector<std::string> broken_workspace_rules(const KernelDescriptor& descript
                                                 const Workspace& workspace, std::size_t needed) {
   RuleCollector rules;
   if (needed == 0) return rules.take();
-  rules.require(workspace.data != 0,
-                "the workspace is null: {} bytes of device memory are needed, see workspace_size()", needed);
-  rules.require(workspace.data % kRowAlignment == 0, "the workspace is at 0x{:x}: a multiple of {} bytes is needed",
-                workspace.data, kRowAlignment);
-  rules.require(workspace.bytes >= needed, "the workspace has {} bytes, {} are needed: ask workspace_size()",
-                workspace.bytes, needed);
+  check_workspace(rules, workspace, needed);
   if (!rules.broken().empty()) return rules.take();
   const NamedMemory used{"the workspace", array_memory(workspace.data, 1, needed)};
   for (const NamedMemory& other : memories_of(descriptor, launch)) check_apart(rules, used, other);

@@ -248,7 +248,10 @@ flashmask::RequestOptions options_of(const fm_tile_config* given) {
                                          .warps = config.warps,
                                          .stages = config.stages,
                                          .query_in_registers = config.query_in_registers != 0,
-                                         .column_warps = config.column_warps == 0 ? 1 : config.column_warps};
+                                         .column_warps = config.column_warps == 0 ? 1 : config.column_warps,
+                                         .overlap = config.overlap != 0,
+                                         .turns = config.turns != 0,
+                                         .query_slots = config.query_slots == 0 ? 1 : config.query_slots};
   return options;
 }
 
@@ -586,7 +589,9 @@ fm_status fm_kernel_launch_forward(const fm_kernel* kernel, const fm_forward_arg
                                    void* stream) {
   return guarded([&] {
     const flashmask::Kernel& used = *needed(kernel, "kernel").kernel;
-    used.launch(launch_of(args, used.descriptor()), stream, {.data = workspace});
+    const flashmask::ForwardLaunch launch = launch_of(args, used.descriptor());
+    // The caller has asked for the size, and says nothing of it here.
+    used.launch(launch, stream, {.data = workspace, .bytes = used.workspace_size(launch)});
   });
 }
 

@@ -55,6 +55,7 @@ std::size_t KernelTable::hash(const RequestKey& key) {
     value = mix(value, pair_of(key.config->tile_q, key.config->tile_k));
     value = mix(value, pair_of(key.config->warps, key.config->stages));
     value = mix(value, pair_of(key.config->query_in_registers ? 1 : 0, key.config->column_warps));
+    value = mix(value, pair_of((key.config->overlap ? 2 : 0) + (key.config->turns ? 1 : 0), key.config->query_slots));
   }
   return value;
 }

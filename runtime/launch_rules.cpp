@@ -6,6 +6,7 @@
 #include <cstdint>
 #include <initializer_list>
 
+#include "generator/kernel_family.h"
 #include "runtime/plan/layout.h"
 
 namespace flashmask {
@@ -43,6 +44,22 @@ void check_plan(RuleCollector& rules, const KernelDescriptor& descriptor, const 
   rules.require(plan.bytes >= needed, "the plan has {} bytes, {} are needed", plan.bytes, needed);
   rules.require(plan.data % kRowAlignment == 0, "the plan is at 0x{:x}: a multiple of {} bytes is needed", plan.data,
                 kRowAlignment);
+}
+
+/// What a tensor map asks beyond the rules of all tensors.
+void check_boxes(RuleCollector& rules, const char* name, const TensorView& tensor, int batch, int seqlen, int heads) {
+  struct Axis {
+    const char* name;
+    int extent;
+    std::int64_t stride;
+  };
+  constexpr std::int64_t kStrideLimit = (std::int64_t{1} << 40) / kElementBytes;
+  for (const Axis& axis : {Axis{"batch", batch, tensor.stride_batch}, Axis{"seqlen", seqlen, tensor.stride_seqlen},
+                           Axis{"head", heads, tensor.stride_head}})
+    rules.require(axis.extent <= 1 || (axis.stride >= 0 && axis.stride < kStrideLimit),
+                  "{}: the {} stride is {} elements: the tensor copies of sm_90a take 0 to {}; request the kernel for "
+                  "sm_90, or copy the tensor",
+                  name, axis.name, axis.stride, kStrideLimit - 1);
 }
 
 }  // namespace
@@ -98,6 +115,15 @@ void check_extents(RuleCollector& rules, const ForwardLaunch& launch) {
                   launch.num_heads_q, launch.num_heads_kv);
 }
 
+void check_workspace(RuleCollector& rules, const Workspace& workspace, std::size_t needed) {
+  rules.require(workspace.data != 0,
+                "the workspace is null: {} bytes of device memory are needed, see workspace_size()", needed);
+  rules.require(workspace.data % kRowAlignment == 0, "the workspace is at 0x{:x}: a multiple of {} bytes is needed",
+                workspace.data, kRowAlignment);
+  rules.require(workspace.bytes >= needed, "the workspace has {} bytes, {} are needed: ask workspace_size()",
+                workspace.bytes, needed);
+}
+
 std::vector<std::string> broken_rules(const KernelDescriptor& descriptor, const ForwardLaunch& launch) {
   RuleCollector rules;
   check_extents(rules, launch);
@@ -109,6 +135,12 @@ std::vector<std::string> broken_rules(const KernelDescriptor& descriptor, const 
                false);
   check_tensor(rules, "output", launch.output, launch.batch, launch.seqlen_q, launch.num_heads_q, descriptor.head_dim_v,
                true);
+  if (generator::uses_wgmma(descriptor)) {
+    check_boxes(rules, "query", launch.query, launch.batch, launch.seqlen_q, launch.num_heads_q);
+    check_boxes(rules, "key", launch.key, launch.batch, launch.seqlen_k, launch.num_heads_kv);
+    check_boxes(rules, "value", launch.value, launch.batch, launch.seqlen_k, launch.num_heads_kv);
+    check_boxes(rules, "output", launch.output, launch.batch, launch.seqlen_q, launch.num_heads_q);
+  }
   rules.require(launch.lse % kFloatAlignment == 0, "lse is at 0x{:x}: float32 needs a multiple of {} bytes", launch.lse,
                 kFloatAlignment);
 

@@ -26,4 +26,7 @@ void add_broken_grid_rule(std::vector<std::string>& rules, const char* what, int
 /// those of the plan.
 void add_broken_config_rules(std::vector<std::string>& rules, const ForwardLaunch& launch, const TileConfig& config);
 
+/// Whether the workspace has the bytes that the launch needs.
+void check_workspace(RuleCollector& rules, const Workspace& workspace, std::size_t needed);
+
 }  // namespace flashmask

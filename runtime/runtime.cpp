@@ -9,11 +9,13 @@
 
 #include "cache/single_flight.h"
 #include "generator/generate.h"
+#include "generator/kernel_family.h"
 #include "runtime/backward_kernel.h"
 #include "runtime/compile/compiler.h"
 #include "runtime/device_mask/build_kernels.h"
 #include "runtime/explanation.h"
 #include "runtime/forward_kernel.h"
+#include "runtime/forward_sm90_kernel.h"
 #include "runtime/kernel_table.h"
 #include "runtime/logger.h"
 #include "runtime/plan/plan_kernels.h"
@@ -214,6 +216,8 @@ struct Runtime::State {
                       const StoredKernel& stored) -> std::shared_ptr<const Kernel> {
                     if (source.descriptor.pass == Pass::kBackward)
                       return std::make_shared<const BackwardKernel>(device, source, stored, digest.hex());
+                    if (generator::uses_wgmma(source.descriptor))
+                      return std::make_shared<const ForwardSm90Kernel>(device, source, stored, digest.hex());
                     return std::make_shared<const ForwardKernel>(device, source, stored, digest.hex());
                   });
     table.insert(key, kernel);

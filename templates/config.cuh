@@ -21,6 +21,12 @@ inline constexpr int kStages = 2;
 inline constexpr bool kQueryInRegisters = false;
 inline constexpr bool kRegistersAreShort = true;  // for what could be kept from tile to tile
 inline constexpr int kSharedBytes = 65536;
+// Of forwards with wgmma alone:
+inline constexpr bool kOverlaps = true;
+inline constexpr bool kTakesTurns = true;
+inline constexpr int kQuerySlots = 2;
+inline constexpr int kProducerRegisters = 24;
+inline constexpr int kConsumerRegisters = 240;
 // Of the backward alone:
 inline constexpr bool kDeterministic = false;
 inline constexpr bool kHasVectorReductions = false;  // red.v4.f32

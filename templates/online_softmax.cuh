@@ -44,6 +44,39 @@ struct OnlineSoftmax {
         some_outgrow = some_outgrow || outgrows(highest[m][half], shift[m][half]);
       }
     if (__any_sync(0xffffffffu, some_outgrow)) rescale(highest, output);
+    exponentiate(scores);
+  }
+
+  // The same in three steps, for those whose output must not be touched while the scores are turned into P.
+
+  /// What the rows' outputs have to be multiplied by.
+  struct Growth {
+    float factor[kRowBlocks][2];
+    bool some_grow;  // of the warp
+  };
+  /// Raises the shifts and sums to the scores of the next keys.
+  template <int kKeyBlocks>
+  __device__ __forceinline__ Growth raise(const AccumulatorTile<kRowBlocks, kKeyBlocks>& scores) {
+    Growth growth;
+    bool some_outgrow = false;
+#pragma unroll
+    for (int m = 0; m < kRowBlocks; ++m)
+#pragma unroll
+      for (int half = 0; half < 2; ++half) {
+        const float highest = highest_of_row(scores, m, half);
+        const bool grows = outgrows(highest, shift[m][half]);
+        const float raised = grows ? highest * scale_log2 : shift[m][half];
+        growth.factor[m][half] = exp2_approx(shift[m][half] - raised);
+        shift[m][half] = raised;
+        sum[m][half] *= growth.factor[m][half];
+        some_outgrow = some_outgrow || grows;
+      }
+    growth.some_grow = __any_sync(0xffffffffu, some_outgrow);
+    return growth;
+  }
+  /// Turns the scores into P.
+  template <int kKeyBlocks>
+  __device__ __forceinline__ void exponentiate(AccumulatorTile<kRowBlocks, kKeyBlocks>& scores) {
 #pragma unroll
     for (int m = 0; m < kRowBlocks; ++m)
 #pragma unroll
@@ -55,6 +88,16 @@ struct OnlineSoftmax {
             block.at[i] = exp2_approx(__fmaf_rn(block.at[i], scale_log2, -shift[m][half]));
             sum[m][half] += block.at[i];
           }
+  }
+  template <int kValueBlocks>
+  static __device__ __forceinline__ void rescale(AccumulatorTile<kRowBlocks, kValueBlocks>& output,
+                                                 const Growth& growth) {
+#pragma unroll
+    for (int m = 0; m < kRowBlocks; ++m)
+#pragma unroll
+      for (Accumulator& block : output.block[m])
+#pragma unroll
+        for (int i = 0; i < 4; ++i) block.at[i] *= growth.factor[m][i / 2];
   }
 
   struct Total {

@@ -7,6 +7,7 @@
 #include <utility>
 
 #include "flashmask/error.h"
+#include "runtime/device/tensor_box.h"
 
 namespace flashmask {
 namespace {
@@ -196,6 +197,32 @@ class CudaDevice final : public Device {
     return std::make_shared<CudaKernel>(context_, image, entry, shared_bytes);
   }
 
+  EncodedTensorMap encode(const TensorBox& box) const override {
+    if (const std::string rule = broken_rule(box); !rule.empty()) throw Error(ErrorCode::kInvalidArgument, rule);
+    static_assert(sizeof(CUtensorMap) == sizeof(EncodedTensorMap));
+    const auto encode_tiled = driver_.require(driver_.tensor_map_encode_tiled, "cuTensorMapEncodeTiled", "12.0");
+    const BoxStrides strides = strides_in_bytes(box);
+    constexpr cuuint32_t kRank = 4;
+    const cuuint64_t sizes[kRank] = {static_cast<cuuint64_t>(box.columns), static_cast<cuuint64_t>(box.seqlen),
+                                     static_cast<cuuint64_t>(box.heads), static_cast<cuuint64_t>(box.batch)};
+    const cuuint64_t of_dimensions[kRank - 1] = {strides.seqlen, strides.heads, strides.batch};
+    const cuuint32_t extents[kRank] = {static_cast<cuuint32_t>(box.box_columns), static_cast<cuuint32_t>(box.box_rows),
+                                       1, 1};
+    const cuuint32_t steps[kRank] = {1, 1, 1, 1};
+    const CUtensorMapSwizzle swizzle = box.box_columns == 64   ? CU_TENSOR_MAP_SWIZZLE_128B
+                                       : box.box_columns == 32 ? CU_TENSOR_MAP_SWIZZLE_64B
+                                                               : CU_TENSOR_MAP_SWIZZLE_32B;
+    CUtensorMap map;
+    driver_.check(
+        encode_tiled(&map, CU_TENSOR_MAP_DATA_TYPE_UINT16, kRank, reinterpret_cast<void*>(box.data), sizes,
+                     of_dimensions, extents, steps, CU_TENSOR_MAP_INTERLEAVE_NONE, swizzle,
+                     CU_TENSOR_MAP_L2_PROMOTION_L2_256B, CU_TENSOR_MAP_FLOAT_OOB_FILL_NONE),
+        "cuTensorMapEncodeTiled", "encoding a tensor map");
+    EncodedTensorMap encoded;
+    std::memcpy(encoded.bytes.data(), &map, sizeof map);
+    return encoded;
+  }
+
   void launch(const LoadedKernel& kernel, const LaunchGeometry& geometry, std::span<const std::byte> parameter,
               Stream stream) override {
     if (typeid(kernel) != typeid(CudaKernel))
@@ -225,6 +252,8 @@ class CudaDevice final : public Device {
 }  // namespace
 
 Target target_for_capability(int compute_capability) {
+  // The one architecture whose own instructions have kernels.
+  if (compute_capability == 90) return Target{90, true};
   for (int minor = compute_capability % 10; minor >= 0; --minor)
     if (auto target = parse_target(fmt::format("sm_{}", compute_capability / 10 * 10 + minor))) return *target;
   return Target{compute_capability, false};

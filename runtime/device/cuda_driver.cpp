@@ -88,6 +88,7 @@ void CudaDriver::bind() {
   optional(library_unload, "cuLibraryUnload", 12000);
   optional(library_get_kernel, "cuLibraryGetKernel", 12000);
   optional(kernel_get_function, "cuKernelGetFunction", 12000);
+  optional(tensor_map_encode_tiled, "cuTensorMapEncodeTiled", 12000);
   optional(function_load, "cuFuncLoad", 12040);
   if (!missing.empty())
     throw Error(ErrorCode::kNotFound, fmt::format("the driver ({}) lacks {}", kSoname, missing),

@@ -49,6 +49,7 @@ class CudaDriver {
   PFN_cuLibraryUnload_v12000 library_unload = nullptr;
   PFN_cuLibraryGetKernel_v12000 library_get_kernel = nullptr;
   PFN_cuKernelGetFunction_v12000 kernel_get_function = nullptr;
+  PFN_cuTensorMapEncodeTiled_v12000 tensor_map_encode_tiled = nullptr;
 
   // Since 12.4: loads a kernel before its first launch. Without it a kernel may be loaded lazily, which fails inside of
   // graph capture. Written out, as the headers of CUDA 12.0 have no name for it.

@@ -6,11 +6,16 @@
 #include <utility>
 
 #include "emulator/machine/machine.h"
+#include "emulator/machine/tensor_map.h"
 #include "flashmask/device.h"
 #include "flashmask/error.h"
+#include "runtime/device/tensor_box.h"
 
 namespace flashmask {
 namespace {
+
+/// Two, so that kernels whose CTAs share out the work among themselves have somebody to share it with.
+constexpr int kMultiprocessors = 2;
 
 class EmulatedKernel final : public LoadedKernel {
  public:
@@ -45,7 +50,7 @@ class EmulatedDevice final : public Device {
     properties_.kind = DeviceKind::kEmulator;
     properties_.name = "PTX emulator";
     properties_.target = options.target;
-    properties_.multiprocessors = 1;
+    properties_.multiprocessors = kMultiprocessors;
     properties_.shared_bytes_per_block = machine_options(options).max_shared_bytes;
   }
 
@@ -96,6 +101,29 @@ class EmulatedDevice final : public Device {
     const std::string_view ptx(reinterpret_cast<const char*>(image.ptx.data()), image.ptx.size());
     return std::make_shared<EmulatedKernel>(
         reporting(fmt::format("reading the PTX of {}", entry), [&] { return emulator::Program::parse(ptx); }), entry);
+  }
+
+  EncodedTensorMap encode(const TensorBox& box) const override {
+    std::string rule = broken_rule(box);
+    EncodedTensorMap encoded;
+    if (rule.empty()) {
+      using emulator::TensorSwizzle;
+      const BoxStrides strides = strides_in_bytes(box);
+      emulator::TensorMap map;
+      map.element = emulator::TensorElement::kU16;
+      map.rank = 4;
+      map.address = box.data;
+      map.sizes = {static_cast<std::uint64_t>(box.columns), static_cast<std::uint64_t>(box.seqlen),
+                   static_cast<std::uint64_t>(box.heads), static_cast<std::uint64_t>(box.batch)};
+      map.strides = {strides.seqlen, strides.heads, strides.batch};
+      map.box = {static_cast<std::uint32_t>(box.box_columns), static_cast<std::uint32_t>(box.box_rows), 1, 1};
+      map.swizzle = box.box_columns == 64   ? TensorSwizzle::k128
+                    : box.box_columns == 32 ? TensorSwizzle::k64
+                                            : TensorSwizzle::k32;
+      encoded.bytes = emulator::encode(map, rule);
+    }
+    if (!rule.empty()) throw Error(ErrorCode::kInvalidArgument, rule);
+    return encoded;
   }
 
   void launch(const LoadedKernel& kernel, const LaunchGeometry& geometry, std::span<const std::byte> parameter,

@@ -56,7 +56,10 @@ std::string to_json(const KernelRecord& record) {
         {"warps", config.warps},
         {"stages", config.stages},
         {"query_in_registers", config.query_in_registers},
-        {"column_warps", config.column_warps}}},
+        {"column_warps", config.column_warps},
+        {"overlap", config.overlap},
+        {"turns", config.turns},
+        {"query_slots", config.query_slots}}},
       {"entry", record.entry},
       {"resources",
        {{"registers", resources.registers},
@@ -94,6 +97,9 @@ std::optional<KernelRecord> parse_record(std::string_view text, std::string& why
   record.config.stages = integer(config, "stages");
   record.config.query_in_registers = config.at("query_in_registers").get<bool>();
   record.config.column_warps = integer(config, "column_warps");
+  record.config.overlap = config.at("overlap").get<bool>();
+  record.config.turns = config.at("turns").get<bool>();
+  record.config.query_slots = integer(config, "query_slots");
   record.entry = json.at("entry").get<std::string>();
   const Json& resources = json.at("resources");
   record.resources.registers = integer(resources, "registers");

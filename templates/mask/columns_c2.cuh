@@ -8,6 +8,7 @@ namespace flashmask {
 struct ColumnMask {
   static constexpr int kVectors = 2;
   static constexpr int kIntervals = 1;
+  static constexpr int kBounded = 1;  // of the intervals, the first ones: those with two ends
   static constexpr int kTests = 1;  // of an element
   int at[kVectors];
 

@@ -6,6 +6,7 @@ namespace flashmask {
 struct ColumnMask {
   static constexpr int kVectors = 0;
   static constexpr int kIntervals = 0;
+  static constexpr int kBounded = 0;  // of the intervals, the first ones: those with two ends
   static constexpr int kTests = 0;
   __device__ __forceinline__ void load(unsigned) {}
   __device__ __forceinline__ int start(int) const { return 0; }

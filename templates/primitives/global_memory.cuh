@@ -19,6 +19,25 @@ __device__ __forceinline__ uint4 load_global_16(const void* address) {
   return value;
 }
 
+__device__ __forceinline__ void load_global(int (&out)[1], const int* address) {
+  asm volatile("ld.global.nc.b32 %0, [%1];" : "=r"(out[0]) : "l"(address));
+}
+__device__ __forceinline__ void load_global(int (&out)[2], const int* address) {
+  asm volatile("ld.global.nc.v2.b32 {%0, %1}, [%2];" : "=r"(out[0]), "=r"(out[1]) : "l"(address));
+}
+__device__ __forceinline__ void load_global(int (&out)[4], const int* address) {
+  asm volatile("ld.global.nc.v4.b32 {%0, %1, %2, %3}, [%4];"
+               : "=r"(out[0]), "=r"(out[1]), "=r"(out[2]), "=r"(out[3])
+               : "l"(address));
+}
+
+/// Adds 1 to a count, in one step for the whole GPU, and returns what it was.
+__device__ __forceinline__ unsigned take_ticket(unsigned* address) {
+  unsigned ticket;
+  asm volatile("atom.relaxed.gpu.global.add.u32 %0, [%1], 1;" : "=r"(ticket) : "l"(address) : "memory");
+  return ticket;
+}
+
 // Numbers that are added to memory; nothing comes back. From concurrently running CTAs, each addition is one step. In
 // turn, where acquired and released turns keep those of other CTAs apart, only threads of the CTA are reckoned with.
 

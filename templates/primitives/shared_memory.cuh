@@ -19,6 +19,13 @@ __device__ __forceinline__ void load_matrices_transposed(unsigned (&out)[4], uns
                : "memory");
 }
 
+/// Writes four 8 x 8 matrices, the other way round.
+__device__ __forceinline__ void store_matrices(unsigned address, const unsigned (&in)[4]) {
+  asm volatile("stmatrix.sync.aligned.m8n8.x4.shared.b16 [%0], {%1, %2, %3, %4};" ::"r"(address), "r"(in[0]),
+               "r"(in[1]), "r"(in[2]), "r"(in[3])
+               : "memory");
+}
+
 __device__ __forceinline__ void store_shared(unsigned address, unsigned value) {
   asm volatile("st.shared.b32 [%0], %1;" ::"r"(address), "r"(value) : "memory");
 }
@@ -65,9 +72,9 @@ __device__ __forceinline__ const void* load_shared_pointer(unsigned address) {
   return value;
 }
 
-/// Address of the CTA's dynamic shared memory in the shared window.
+/// Address of the CTA's dynamic shared memory in the shared window; a multiple of 1024, as swizzled tiles need it.
 __device__ __forceinline__ unsigned dynamic_shared_memory() {
-  extern __shared__ __align__(128) unsigned char bytes[];
+  extern __shared__ __align__(1024) unsigned char bytes[];
   return static_cast<unsigned>(__cvta_generic_to_shared(bytes));
 }
 

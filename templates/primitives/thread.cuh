@@ -29,4 +29,9 @@ __device__ __forceinline__ void synchronize_threads(int barrier, int threads) {
   asm volatile("bar.sync %0, %1;" ::"r"(barrier), "r"(threads) : "memory");
 }
 
+/// Arrives at such a barrier without waiting.
+__device__ __forceinline__ void arrive_at_barrier(int barrier, int threads) {
+  asm volatile("bar.arrive %0, %1;" ::"r"(barrier), "r"(threads) : "memory");
+}
+
 }  // namespace flashmask

@@ -35,6 +35,7 @@ class ForwardingDevice : public Device {
               Stream stream) override {
     device_->launch(kernel, geometry, parameter, stream);
   }
+  EncodedTensorMap encode(const TensorBox& box) const override { return device_->encode(box); }
   LaunchStatistics take_statistics() override { return device_->take_statistics(); }
 
  private:

@@ -42,6 +42,8 @@ class RecordingDevice final : public Device {
     std::memcpy(&arguments, parameter.data(), std::min(sizeof arguments, parameter.size()));
   }
 
+  EncodedTensorMap encode(const TensorBox&) const override { return {}; }
+
   std::atomic<int> loads{0};
   std::vector<std::byte> loaded_cubin;
   std::string loaded_entry;

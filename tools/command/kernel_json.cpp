@@ -50,7 +50,10 @@ nlohmann::ordered_json json_of(const TileConfig& config) {
           {"warps", config.warps},
           {"stages", config.stages},
           {"query_in_registers", config.query_in_registers},
-          {"column_warps", config.column_warps}};
+          {"column_warps", config.column_warps},
+          {"overlap", config.overlap},
+          {"turns", config.turns},
+          {"query_slots", config.query_slots}};
 }
 
 nlohmann::ordered_json json_of(const KernelDescriptor& descriptor) {

@@ -228,7 +228,7 @@ void lower_st(Builder& builder) {
 /// Prefetches and their kin move nothing that can be seen.
 void lower_prefetch(Builder& builder) {
   builder.space_or_generic();
-  builder.take_one_of({"L1", "L2", "L2::evict_last", "L2::evict_normal"});
+  builder.take_one_of({"L1", "L2", "L2::evict_last", "L2::evict_normal", "tensormap"});
   builder.expect_operands(1);
 }
 

@@ -13,12 +13,19 @@ namespace flashmask {
 struct TileConfig {
   int tile_q = 0;  ///< query rows per CTA, a multiple of 16 * warps; of a backward per step, a multiple of 16
   int tile_k = 0;  ///< key columns per step, a multiple of 16; of a backward per CTA, of 16 * warps / column_warps
-  int warps = 0;   ///< warps per CTA: 1 to 8
-  /// Slots of a ring, 2 to 6: of K and V tiles in turn; of a backward, each of a query tile and its part of dO.
+  int warps = 0;   ///< warps per CTA that multiply: 1 to 8; with wgmma 4, 8 or 12, and 4 more bring them the data
+  /// Slots of a ring, 2 to 6: of K and V tiles in turn (with wgmma, of each of the two); of a backward, each of a query
+  /// tile and its part of dO.
   int stages = 0;
   bool query_in_registers = false;  ///< keep Q's fragments in registers instead of reading them again at every step
   /// Of a backward: warps that share their keys, and split the columns of dK and dV: 1 or 2.
   int column_warps = 1;
+  // Of forwards that multiply with wgmma alone:
+  /// Turn the scores of a key tile into probabilities while the product of the tile before with V runs.
+  bool overlap = false;
+  /// The warpgroups take turns: with `overlap` at starting products, without it at the exponentials.
+  bool turns = false;
+  int query_slots = 1;  ///< query tiles in shared memory: 1, or 2, so that the next one comes early
 
   friend bool operator==(const TileConfig&, const TileConfig&) = default;
 };

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <array>
 #include <cstddef>
 #include <cstdint>
 #include <memory>
@@ -43,6 +44,28 @@ struct KernelImage {
   std::span<const std::byte> ptx;
 };
 
+/// A tensor [batch, heads, seqlen, columns] of 16-bit elements in device memory, and the box of it that one
+/// asynchronous copy moves to or from shared memory: `box_rows` rows of one head, `box_columns` wide. In shared memory a
+/// row of the box is a span of the swizzle.
+struct TensorBox {
+  DevicePointer data = 0;  ///< a multiple of 16
+  std::int64_t columns = 0;
+  std::int64_t seqlen = 0;
+  std::int64_t heads = 0;
+  std::int64_t batch = 0;
+  // In elements, 0 or more, multiples of 8 below 2^39; without a meaning where the extent is 1. Columns are contiguous.
+  std::int64_t stride_seqlen = 0;
+  std::int64_t stride_heads = 0;
+  std::int64_t stride_batch = 0;
+  int box_columns = 0;  ///< 16, 32 or 64
+  int box_rows = 0;     ///< 1 to 256
+};
+
+/// A TensorBox as a device encodes it (of a GPU: a CUtensorMap), to be passed to kernels by value.
+struct alignas(64) EncodedTensorMap {
+  std::array<std::byte, 128> bytes{};
+};
+
 /// A kernel that a device has loaded. Immutable; unloaded with the last reference.
 class FLASHMASK_API LoadedKernel {
  public:
@@ -82,6 +105,9 @@ class FLASHMASK_API Device {
   /// Launches with one by-value parameter of `parameter` bytes. Allocates nothing and takes no lock on a GPU.
   virtual void launch(const LoadedKernel& kernel, const LaunchGeometry& geometry, std::span<const std::byte> parameter,
                       Stream stream) = 0;
+  /// Encodes a tensor and its box for the kernels of this device. Pure and cheap (no call of the GPU). Throws
+  /// Error{kInvalidArgument}, naming the broken rule.
+  virtual EncodedTensorMap encode(const TensorBox& box) const = 0;
   /// Statistics summed since the last call; zeros on a GPU.
   virtual LaunchStatistics take_statistics() { return {}; }
 };

@@ -170,6 +170,10 @@ typedef struct fm_tile_config {
   int stages;
   int query_in_registers;
   int column_warps; /* of a backward: warps that share their keys; 0: 1 */
+  /* Of forwards for sm_90a: */
+  int overlap;     /* not 0: scores become probabilities while the product of the tile before with V runs */
+  int turns;       /* not 0: the warpgroups take turns */
+  int query_slots; /* query tiles in shared memory; 0: 1 */
 } fm_tile_config;
 
 typedef struct fm_kernel_info {
