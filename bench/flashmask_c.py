@@ -247,6 +247,7 @@ class Kernel(Handle):
         return f"{i.tile_q}x{i.tile_k} w{i.warps} s{i.stages}"
 
     def workspace_size(self, args):
+        """Bytes of device memory that launch() needs; may be 0."""
         size = c_size_t()
         self.library.call("fm_kernel_workspace_size", self.handle, byref(args), byref(size))
         return size.value
