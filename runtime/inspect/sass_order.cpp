@@ -49,7 +49,7 @@ std::string text_of(const SassRun& run) {
 }
 
 bool same(const SassRun& a, const SassRun& b) {
-  return a.kind == b.kind && a.count == b.count;
+  return a.kind == b.kind && a.value == b.value && a.count == b.count;
 }
 
 /// How often the first `length` runs stand there one behind the other; once if one of them is a landmark.
@@ -227,7 +227,8 @@ std::vector<SassRun> runs_of(std::span<const SassOperation> operations) {
   std::vector<SassRun> runs;
   for (const SassOperation& each : operations) {
     if (each.kind == SassKind::kBranch || each.kind == SassKind::kExit) continue;
-    if (!runs.empty() && runs.back().kind == each.kind && each.kind != SassKind::kWait) {
+    const bool alone = runs.empty() || each.kind == SassKind::kWait;
+    if (!alone && runs.back().kind == each.kind && runs.back().value == each.value) {
       ++runs.back().count;
     } else {
       runs.push_back({.kind = each.kind, .address = each.address, .value = each.value, .count = 1});
