@@ -33,7 +33,7 @@ std::string loop_text(const SassLoop& loop) {
   text += fmt::format("  products     {}\n",
                       products_text(loop.products_shared, loop.products_registers, loop.products_warp));
   for (const SassWait& wait : loop.waits) {
-    text += fmt::format("  wait         at {:#x}, WAIT<={}; {} exponentials behind it\n", wait.address, wait.pending,
+    text += fmt::format("  wait         at {:#x}, WAIT<={}; exponentials behind it: {}\n", wait.address, wait.pending,
                         wait.exponentials);
   }
   text += fmt::format("  local memory {}touched between the first product and the last\n",
