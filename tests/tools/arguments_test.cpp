@@ -172,8 +172,12 @@ TEST(Arguments, InspectShowsOneThingOrAllAsJson) {
   words[0] = "inspect";
   EXPECT_TRUE(std::get<InspectArguments>(parse_arguments(words)).resources);
   EXPECT_TRUE(std::get<InspectArguments>(parse_arguments(words + Words{"--ptx"})).ptx);
+  const auto order = std::get<InspectArguments>(parse_arguments(words + Words{"--sass-order"}));
+  EXPECT_TRUE(order.sass_order);
+  EXPECT_FALSE(order.resources);
   EXPECT_THAT(usage_error(words + Words{"--ptx", "--source"}), HasSubstr("one of them at a time"));
-  EXPECT_EQ(usage_error(words + Words{"--ptx", "--source", "--resources", "--json"}), "");
+  EXPECT_THAT(usage_error(words + Words{"--ptx", "--sass-order"}), HasSubstr("one of them at a time"));
+  EXPECT_EQ(usage_error(words + Words{"--ptx", "--source", "--resources", "--sass-order", "--json"}), "");
 }
 
 TEST(Arguments, EveryHelpHasAnExample) {

@@ -197,13 +197,16 @@ Arguments parse_arguments(const std::vector<std::string>& words) {
   compile_app->footer(kCompileHelp);
 
   InspectArguments inspect;
-  CLI::App* inspect_app = app.add_subcommand("inspect", "show the text, the PTX or the resources of one kernel");
+  CLI::App* inspect_app =
+      app.add_subcommand("inspect", "show the text, the PTX, the resources or the order of instructions of one kernel");
   add_selection(*inspect_app, selection);
   inspect_app->add_flag("--source", inspect.source, "the CUDA C++ text; plain nvcc compiles it");
   inspect_app->add_flag("--ptx", inspect.ptx, "the PTX");
   inspect_app->add_flag("--resources", inspect.resources,
                         "registers, spills, shared memory, occupancy (what is shown without a choice)");
-  inspect_app->add_flag("--json", inspect.json, "print one JSON object; then any of the three together");
+  inspect_app->add_flag("--sass-order", inspect.sass_order,
+                        "in what order ptxas left products, waits and softmax of the loops that multiply (sm_90)");
+  inspect_app->add_flag("--json", inspect.json, "print one JSON object; then any of the four together");
   inspect_app->footer(kInspectHelp);
 
   ExplainArguments explain;
@@ -247,9 +250,10 @@ Arguments parse_arguments(const std::vector<std::string>& words) {
   if (inspect_app->parsed()) {
     inspect.descriptor = descriptor_of(selection);
     inspect.tile = optional_value(selection.tile, parse_tile);
-    const int shown = inspect.source + inspect.ptx + inspect.resources;
+    const int shown = inspect.source + inspect.ptx + inspect.resources + inspect.sass_order;
     if (shown > 1 && !inspect.json) {
-      throw Error(ErrorCode::kInvalidArgument, "--source, --ptx and --resources: one of them at a time is allowed",
+      throw Error(ErrorCode::kInvalidArgument,
+                  "--source, --ptx, --resources and --sass-order: one of them at a time is allowed",
                   "add --json to get them together");
     }
     if (shown == 0) inspect.resources = true;

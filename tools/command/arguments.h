@@ -59,6 +59,7 @@ struct InspectArguments {
   bool source = false;
   bool ptx = false;
   bool resources = false;
+  bool sass_order = false;
   bool json = false;
 };
 
