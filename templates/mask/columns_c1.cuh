@@ -1,5 +1,6 @@
 #pragma once
 
+#include "primitives/global_memory.cuh"
 #include "primitives/shared_memory.cuh"
 
 namespace flashmask {
@@ -14,6 +15,10 @@ struct ColumnMask {
 
   /// Reads the bounds of one column from shared memory.
   __device__ __forceinline__ void load(unsigned address) { load_shared(at, address); }
+  /// The same from global memory; `bounds` are those of column 0.
+  __device__ __forceinline__ void read(const int* bounds, int column) {
+    load_global(at, bounds + static_cast<long long>(column) * kVectors);
+  }
 
   /// Interval i of the hidden rows, [start, end): anything may reach beyond the rows or be empty.
   __device__ __forceinline__ int start(int) const { return at[0]; }

@@ -88,7 +88,7 @@ class TileIntervals {
     __device__ __forceinline__ ColumnMask read(int key) const {
       ColumnMask column;
       // Past the end any bounds will do.
-      load_global(column.at, bounds_ + static_cast<long long>(min(key, last_key_)) * ColumnMask::kVectors);
+      column.read(bounds_, min(key, last_key_));
       return column;
     }
 
