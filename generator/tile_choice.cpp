@@ -56,7 +56,18 @@ bool spills_shared_keys(const KernelDescriptor& descriptor) {
          padded_head_dim(std::max(descriptor.head_dim_qk, descriptor.head_dim_v)) == 128;
 }
 
+// Of backwards with wgmma. Beyond 128 columns the warpgroups share 64 keys, and each holds half of the columns of dK
+// and dV.
+constexpr TileConfig kWgmmaBackwardNarrow[] = {{128, 128, 8, 2}, {64, 128, 8, 2}};
+constexpr TileConfig kWgmmaBackwardMiddle[] = {{64, 128, 8, 2}};
+constexpr TileConfig kWgmmaBackwardWide[] = {{64, 64, 8, 2, false, 2}};
+
 Candidates backward_candidates_for(const KernelDescriptor& descriptor) {
+  if (uses_wgmma(descriptor)) {
+    const int columns = padded_head_dim(std::max(descriptor.head_dim_qk, descriptor.head_dim_v));
+    if (columns <= 64) return {kWgmmaBackwardNarrow, 1};
+    return columns <= 128 ? Candidates{kWgmmaBackwardMiddle, 1} : Candidates{kWgmmaBackwardWide, 1};
+  }
   const int width = padded_head_dim(std::max(descriptor.head_dim_qk, descriptor.head_dim_v));
   if (width <= 64) return {kBackwardNarrow, 2};
   if (width > 128) return {kBackwardWide, 1};

@@ -40,13 +40,32 @@ void check_wgmma_tile(std::vector<std::string>& rules, const TileConfig& config)
     rules.push_back(fmt::format("query_slots = {}: 1 or 2 are allowed", config.query_slots));
 }
 
-void check_nothing_of_wgmma(std::vector<std::string>& rules, const TileConfig& config) {
+void check_nothing_of_wgmma_forwards(std::vector<std::string>& rules, const TileConfig& config) {
   if (config.overlap)
     rules.emplace_back("overlap = true: only a forward for sm_90a has products that run by themselves; leave it false");
   if (config.turns) rules.emplace_back("turns = true: only a forward for sm_90a has warpgroups; leave it false");
   if (config.query_slots != 1)
-    rules.push_back(fmt::format("query_slots = {}: only a forward for sm_90a goes on to further query tiles; leave it at 1",
-                                config.query_slots));
+    rules.push_back(
+        fmt::format("query_slots = {}: only a forward for sm_90a goes on to further query tiles; leave it at 1",
+                    config.query_slots));
+}
+
+void check_wgmma_backward_tile(std::vector<std::string>& rules, const TileConfig& config) {
+  if (config.warps != 8) rules.push_back(fmt::format("warps = {}: 8 (two warpgroups) are needed", config.warps));
+  if (config.column_warps != 1 && config.column_warps != 2) {
+    rules.push_back(fmt::format("column_warps = {}: 1 or 2 are allowed", config.column_warps));
+  } else {
+    const int keys = 128 / config.column_warps;
+    if (config.tile_k != keys)
+      rules.push_back(fmt::format(
+          "tile_k = {}: {} (64 keys for each warpgroup, or for both where they share) is needed", config.tile_k, keys));
+    if (config.tile_q != 64 && (config.tile_q != 128 || config.column_warps != 1))
+      rules.push_back(fmt::format("tile_q = {}: 64{} is allowed", config.tile_q,
+                                  config.column_warps == 1 ? " or 128" : " (the warpgroups share their keys)"));
+  }
+  if (config.query_in_registers)
+    rules.emplace_back("query_in_registers = true: query tiles stream through a backward; leave it false");
+  check_nothing_of_wgmma_forwards(rules, config);
 }
 
 void check_backward_tile(std::vector<std::string>& rules, const TileConfig& config) {
@@ -81,7 +100,11 @@ std::vector<std::string> broken_rules(const KernelDescriptor& descriptor, const 
     return rules;
   }
   if (legal_descriptor && generator::uses_wgmma(descriptor)) {
-    check_wgmma_tile(rules, config);
+    if (descriptor.pass == Pass::kBackward) {
+      check_wgmma_backward_tile(rules, config);
+    } else {
+      check_wgmma_tile(rules, config);
+    }
   } else {
     if (config.warps < 1 || config.warps > 8)
       rules.push_back(fmt::format("warps = {}: 1 to 8 are allowed", config.warps));
@@ -90,7 +113,7 @@ std::vector<std::string> broken_rules(const KernelDescriptor& descriptor, const 
     } else {
       check_forward_tile(rules, config);
     }
-    check_nothing_of_wgmma(rules, config);
+    check_nothing_of_wgmma_forwards(rules, config);
   }
   if (config.stages < 2 || config.stages > 6)
     rules.push_back(fmt::format("stages = {}: 2 to 6 are allowed", config.stages));
