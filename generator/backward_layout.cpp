@@ -61,7 +61,9 @@ int backward_sm90_tile_bytes(const KernelDescriptor& descriptor, const TileConfi
   const int columns = padded_head_dim(descriptor.head_dim_qk) + padded_head_dim(descriptor.head_dim_v);
   const int scores = 2 * config.column_warps * config.tile_k * config.tile_q * kElement;
   const int slot = config.tile_q * (columns * kElement + kRowTerms) + kNote + 2 * kSlotMbarriers;
-  return config.tile_k * columns * kElement + scores + config.stages * slot + 2 * kNote + 2 * kSlotMbarriers;
+  // Where turns are passed on, of each warp.
+  const int pending = descriptor.deterministic ? config.warps * 8 : 0;
+  return pending + config.tile_k * columns * kElement + scores + config.stages * slot + 2 * kNote + 2 * kSlotMbarriers;
 }
 
 int query_sums_bytes(const KernelDescriptor& descriptor, const TileConfig& config) {
@@ -71,8 +73,8 @@ int query_sums_bytes(const KernelDescriptor& descriptor, const TileConfig& confi
 }  // namespace
 
 int backward_sm90_shared_bytes(const KernelDescriptor& descriptor, const TileConfig& config) {
-  return backward_sm90_tile_bytes(descriptor, config) +
-         (stages_query_sums(descriptor, config) ? query_sums_bytes(descriptor, config) : 0);
+  if (!stages_query_sums(descriptor, config)) return backward_sm90_tile_bytes(descriptor, config);
+  return backward_sm90_tile_bytes(descriptor, config) + query_sums_bytes(descriptor, config);
 }
 
 bool stages_query_sums(const KernelDescriptor& descriptor, const TileConfig& config) {

@@ -92,7 +92,8 @@ struct Layout {
   static constexpr int kValueMbarriers = kKeyMbarriers + SlotRing<1>::kMbarrierBytes;
   static constexpr int kQueryMbarriers = kValueMbarriers + SlotRing<1>::kMbarrierBytes;
   static constexpr int kOutputMbarriers = kQueryMbarriers + SlotRing<config::kStages>::kMbarrierBytes;
-  static constexpr int kBytes = kOutputMbarriers + SlotRing<config::kStages>::kMbarrierBytes;
+  static constexpr int kPendingTurns = kOutputMbarriers + SlotRing<config::kStages>::kMbarrierBytes;
+  static constexpr int kBytes = kPendingTurns + (config::kDeterministic ? config::kWarps * 8 : 0);
 };
 static_assert(Layout::kBytes == config::kSharedBytes, "the generator's resource model must know this layout");
 
@@ -300,38 +301,46 @@ class Consumer {
         lane_(static_cast<int>(threadIdx.x % 32)) {}
 
   __device__ __forceinline__ void run() {
+    if constexpr (config::kDeterministic && config::kStagesSums)
+      if (lane_ == 0) store_shared(pending_turn(), static_cast<const void*>(nullptr));
 #pragma unroll 1
-    for (unsigned number = 0;; ++number) {
+    while (true) {
       rings_.key.wait_until_full();
-      const Work work = Work::read(Work::address(shared_, number));
-      if (work.key_tile < 0) break;
-      differentiate(work);
+      if (work().key_tile < 0) break;
+      differentiate();
+      ++work_number_;
     }
     // The memory of the sums must stay until it has been read; and what has been added must be there for the others.
     if constexpr (config::kStagesSums) finish_sums();
   }
 
  private:
-  __device__ __forceinline__ void differentiate(const Work& work) {
+  // What the producer says is read anew wherever it is needed: it occupies no register in between.
+
+  __device__ __forceinline__ Work work() const { return Work::read(Work::address(shared_, work_number_)); }
+  __device__ __forceinline__ StepNote note() const {
+    return StepNote::read(StepNote::address(shared_, rings_.query.slot()));
+  }
+
+  __device__ __forceinline__ void differentiate() {
     KeyGradient key_gradient;
     ValueGradient value_gradient;
     key_gradient.clear();
     value_gradient.clear();
-    if (work.has_steps) {
+    if (work().has_steps) {
       rings_.value.wait_until_full();
       bool is_last = false;
 #pragma unroll 1
-      while (!is_last) is_last = absorb(work, key_gradient, value_gradient);
+      while (!is_last) is_last = absorb(key_gradient, value_gradient);
       release(rings_.value);
     }
     release(rings_.key);
-    write_gradients(work, key_gradient, value_gradient);
+    write_gradients(key_gradient, value_gradient);
   }
 
   /// One query tile of one head: all five products. Returns whether it is the last.
-  __device__ __forceinline__ bool absorb(const Work& work, KeyGradient& key_gradient, ValueGradient& value_gradient) {
+  __device__ __forceinline__ bool absorb(KeyGradient& key_gradient, ValueGradient& value_gradient) {
     rings_.query.wait_until_full();
-    const StepNote note = StepNote::read(StepNote::address(shared_, rings_.query.slot()));
     const QueryTile query{shared_ + Layout::kQuery + rings_.query.slot() * QueryTile::kBytes};
     const unsigned terms = shared_ + Layout::kTerms + rings_.query.slot() * Layout::kTermsBytes +
                            (first_score_row() + lane_ % 4 * 2) * static_cast<int>(sizeof(RowTerms));
@@ -343,10 +352,8 @@ class Consumer {
     Scores gradient;
     multiply_by_rows(gradient, ValueTile{shared_ + Layout::kValue}, output_gradient);
 
-    ColumnMask columns[2];
-    if (note.is_partial) read_columns(columns, work, note.head);
     wait_products<1>(scores);
-    if (note.is_partial) hide(scores, columns, work, note);
+    if (note().is_partial) hide(scores);
     exponentiate(scores, terms);
     ScoreOperands probabilities;
     pack(probabilities, scores);
@@ -376,11 +383,12 @@ class Consumer {
       multiply_held(key_gradient, gradients, query);
     }
     wait_products<1>(query_gradient);
-    add(query_gradient, row_tile_number(arguments_, work.batch, note.head, note.row_tile), note.turn);
+    add(query_gradient);
     wait_products<0>(key_gradient);
+    const bool is_last = note().is_last;
     release(rings_.query);
     score_slot_ ^= 1;
-    return note.is_last;
+    return is_last;
   }
 
   // --- products, begun and committed ---
@@ -444,30 +452,23 @@ class Consumer {
   // --- scores ---
 
   __device__ __forceinline__ int first_key_of_warpgroup() const { return kSharesKeys ? 0 : 64 * warpgroup_; }
-  /// The lane's upper key; the other is the eighth after it.
-  __device__ __forceinline__ int lane_key(const Work& work) const {
-    return work.key_tile * config::kTileK + first_key_of_warpgroup() + 16 * warp_ + lane_ / 4;
-  }
   __device__ __forceinline__ int first_score_row() const { return kSharesKeys ? kScoreRows * warpgroup_ : 0; }
 
-  /// Reads the bounds of the lane's keys, while the products run.
-  __device__ __forceinline__ void read_columns(ColumnMask (&columns)[2], const Work& work, int head) const {
-    const int mask_head = work.batch * arguments_.num_heads_mask + head / arguments_.heads_per_mask_head;
+  /// A lane has two keys, eight apart: a word of bits says which of its rows see each.
+  __device__ __forceinline__ void hide(Scores& scores) const {
+    const Work of_work = work();
+    const StepNote of_step = note();
+    const int mask_head = of_work.batch * arguments_.num_heads_mask + of_step.head / arguments_.heads_per_mask_head;
     const int* bounds =
         arguments_.row_intervals + static_cast<long long>(mask_head) * arguments_.seqlen_k * ColumnMask::kVectors;
-#pragma unroll
-    for (int half = 0; half < 2; ++half)
-      // Past the end any bounds will do.
-      columns[half].read(bounds, min(lane_key(work) + 8 * half, arguments_.seqlen_k - 1));
-  }
-
-  __device__ __forceinline__ void hide(Scores& scores, const ColumnMask (&columns)[2], const Work& work,
-                                       const StepNote& note) const {
+    const int first_row = of_step.row_tile * config::kTileQ + first_score_row();
     const RowMask row_mask(arguments_);
 #pragma unroll
     for (int half = 0; half < 2; ++half) {
-      const unsigned visible = visible_rows<kScoreRows>(row_mask, columns[half], lane_key(work) + 8 * half,
-                                                        note.row_tile * config::kTileQ + first_score_row(), lane_);
+      const int key = of_work.key_tile * config::kTileK + first_key_of_warpgroup() + 16 * warp_ + lane_ / 4 + 8 * half;
+      ColumnMask column;
+      column.read(bounds, min(key, arguments_.seqlen_k - 1));  // past the end any bounds will do
+      const unsigned visible = visible_rows<kScoreRows>(row_mask, column, key, first_row, lane_);
 #pragma unroll
       for (int n = 0; n < kScoreBlocks; ++n)
 #pragma unroll
@@ -555,7 +556,9 @@ class Consumer {
 
   /// Adds the warp's 16 rows of dQ and its own columns to the sums of a tile: a stretch of memory that is one warp's in
   /// every CTA. Deterministic: when that of the same warp has come before.
-  __device__ __forceinline__ void add(const QueryGradient& gradient, long long row_tile, unsigned turn) {
+  __device__ __forceinline__ void add(const QueryGradient& gradient) {
+    const StepNote of_step = note();
+    const long long row_tile = row_tile_number(arguments_, work().batch, of_step.head, of_step.row_tile);
     constexpr int kBlocks = config::kPaddedHeadDimQk / 8;
     constexpr int kBlockBytes = 16 * 8 * 4;
     constexpr bool kSomeAreOthers = kSharesQueryColumns && ColumnsQk::kOverlap;
@@ -574,7 +577,7 @@ class Consumer {
       __syncwarp();
       if (lane_ == 0 && first_own_block() < end_own_block()) {
         if constexpr (config::kDeterministic) {
-          while (load_acquire(turns) != turn) {
+          while (load_acquire(turns) != of_step.turn) {
           }
           fence_for_async_reductions();
         }
@@ -582,12 +585,12 @@ class Consumer {
                    own + first_own_block() * kBlockBytes,
                    static_cast<unsigned>((end_own_block() - first_own_block()) * kBlockBytes));
         commit_stores();
-        if constexpr (config::kDeterministic) pending_turn_ = turns;
+        if constexpr (config::kDeterministic) store_shared(pending_turn(), turns);
       }
     } else {
       if constexpr (config::kDeterministic) {
         if (lane_ == 0)
-          while (load_acquire(turns) != turn) {
+          while (load_acquire(turns) != of_step.turn) {
           }
         __syncwarp();
       }
@@ -603,14 +606,20 @@ class Consumer {
     }
   }
 
+  /// Deterministic, lane 0: where the turn is to be passed on when the warp's last sums have been added; null: nowhere.
+  __device__ __forceinline__ unsigned pending_turn() const {
+    return shared_ + Layout::kPendingTurns + (4 * warpgroup_ + warp_) * 8;
+  }
+
   /// Until the memory of the warp's last sums may be written again. Deterministic: until they have been added, and the
   /// turn is passed on.
   __device__ __forceinline__ void finish_sums() {
     if (lane_ == 0) {
       if constexpr (config::kDeterministic) {
         wait_until_stores_are_done();
-        if (pending_turn_ != nullptr) reduce_add_release(pending_turn_, 1);
-        pending_turn_ = nullptr;
+        const void* turns = load_shared_pointer(pending_turn());
+        if (turns != nullptr) reduce_add_release(static_cast<unsigned*>(const_cast<void*>(turns)), 1);
+        store_shared(pending_turn(), static_cast<const void*>(nullptr));
       } else {
         wait_until_stores_are_read();
       }
@@ -620,17 +629,18 @@ class Consumer {
 
   // --- dK and dV ---
 
-  __device__ __forceinline__ void write_gradients(const Work& work, const KeyGradient& key_gradient,
+  __device__ __forceinline__ void write_gradients(const KeyGradient& key_gradient,
                                                   const ValueGradient& value_gradient) const {
-    const int head_kv = work.slice / arguments_.splits;
-    const int part = work.slice % arguments_.splits;
-    const int first_key = work.key_tile * config::kTileK;
+    const Work of_work = work();
+    const int head_kv = of_work.slice / arguments_.splits;
+    const int part = of_work.slice % arguments_.splits;
+    const int first_key = of_work.key_tile * config::kTileK;
     const long long tile_of_part =
-        ((static_cast<long long>(part) * arguments_.batch + work.batch) * arguments_.num_heads_kv + head_kv) *
+        ((static_cast<long long>(part) * arguments_.batch + of_work.batch) * arguments_.num_heads_kv + head_kv) *
             arguments_.key_tiles +
-        work.key_tile;
+        of_work.key_tile;
     const auto rows_of = [&](void* data, const RowStrides& strides) {
-      return rows_out(data, strides, work.batch, head_kv, first_key, arguments_.seqlen_k);
+      return rows_out(data, strides, of_work.batch, head_kv, first_key, arguments_.seqlen_k);
     };
     const auto sums_of = [&](float* sums, int width) {
       return sums == nullptr ? nullptr : sums + tile_of_part * (config::kTileK * width);
@@ -681,7 +691,7 @@ class Consumer {
   int warp_;  // of the warpgroup
   int lane_;
   int score_slot_ = 0;
-  unsigned* pending_turn_ = nullptr;  // deterministic, lane 0: to be passed on when the sums are there
+  unsigned work_number_ = 0;
 };
 
 }  // namespace backward
