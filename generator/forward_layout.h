@@ -44,10 +44,8 @@ struct RegisterShares {
   int producer;
   int consumer;
 };
-inline RegisterShares register_shares(const KernelDescriptor& descriptor, const TileConfig& config) {
-  if (config.warps == 12) return {32, 160};
-  // Preparing a mask takes more than walking its tiles.
-  return vectors_per_column(descriptor.mask_form) > 0 ? RegisterShares{40, 232} : RegisterShares{24, 240};
+constexpr RegisterShares register_shares(const TileConfig& config) {
+  return {32, config.warps == 12 ? 160 : 240};
 }
 
 }  // namespace flashmask::generator

@@ -97,7 +97,6 @@ struct Layout {
 };
 static_assert(Layout::kBytes == config::kSharedBytes, "the generator's resource model must know this layout");
 
-/// The rings, as one warp follows them.
 struct Rings {
   SlotRing<1> key;  // and what the piece of work is
   SlotRing<1> value;
@@ -149,8 +148,8 @@ struct StepNote {
   bool is_last;
   unsigned turn;  // deterministic: how many key tiles add to the tile's dQ before this one
 
-  static __device__ __forceinline__ unsigned address(unsigned shared, int slot) {
-    return shared + Layout::kSteps + slot * 16u;
+  static __device__ __forceinline__ unsigned address(unsigned shared, unsigned slot) {
+    return shared + Layout::kSteps + slot * 16;
   }
   __device__ __forceinline__ void write(unsigned address) const {
     store_shared(address, static_cast<unsigned>(row_tile), static_cast<unsigned>(head));
@@ -207,68 +206,73 @@ class Producer {
     RowTiles tiles(backward, batch, first_head, key_tile);
     RowTileStep step = tiles.next();
     announce({key_tile, batch, slice, step.exists});
+    if (!step.exists) leave_values_out();
 #pragma unroll 1
     for (bool is_first = true; step.exists; is_first = false) {
       const RowTileStep next = tiles.next();
       load_query(step, !next.exists, config::kDeterministic ? tiles.turn_of(step) : 0, batch);
       if (is_first) load_values(key_tile, batch, slice / backward.splits);
       load_output_gradient(step, batch);
+      ++steps_;
       step = next;
     }
+    ++works_;
   }
 
   /// Tells of the next piece of work, and copies its keys.
   __device__ __forceinline__ void announce(const Work& work) {
-    rings_.key.wait_until_empty();
+    rings_.key.wait_until_empty(works_);
     if (leads_) {
       work.write(Work::address(shared_, works_));
       if (work.has_steps) {
-        arrive_expecting(rings_.key.full(), KeyTile::kBytes);
+        arrive_expecting(rings_.key.full(works_), KeyTile::kBytes);
         load_boxes(KeyTile{shared_ + Layout::kKey}, arguments_.key,
                    {0, work.key_tile * config::kTileK, work.slice / arguments_.backward.splits, work.batch},
-                   rings_.key.full());
+                   rings_.key.full(works_));
       } else {
-        arrive(rings_.key.full());
+        arrive(rings_.key.full(works_));
       }
     }
-    rings_.key.advance();
-    ++works_;
   }
 
   __device__ __forceinline__ void load_values(int key_tile, int batch, int head_kv) {
-    rings_.value.wait_until_empty();
+    rings_.value.wait_until_empty(works_);
     if (leads_) {
-      arrive_expecting(rings_.value.full(), ValueTile::kBytes);
+      arrive_expecting(rings_.value.full(works_), ValueTile::kBytes);
       load_boxes(ValueTile{shared_ + Layout::kValue}, arguments_.value, {0, key_tile * config::kTileK, head_kv, batch},
-                 rings_.value.full());
+                 rings_.value.full(works_));
     }
-    rings_.value.advance();
+  }
+
+  /// The turn of the values passes all the same.
+  __device__ __forceinline__ void leave_values_out() {
+    rings_.value.wait_until_empty(works_);
+    if (leads_) arrive(rings_.value.full(works_));
   }
 
   __device__ __forceinline__ void load_query(const RowTileStep& step, bool is_last, unsigned turn, int batch) {
-    rings_.query.wait_until_empty();
+    rings_.query.wait_until_empty(steps_);
     if (leads_) {
-      const int slot = rings_.query.slot();
+      const unsigned slot = rings_.query.slot(steps_);
+      const unsigned full = rings_.query.full(steps_);
       StepNote{step.row_tile, step.head, step.is_partial, is_last, turn}.write(StepNote::address(shared_, slot));
-      arrive_expecting(rings_.query.full(), QueryTile::kBytes + Layout::kTermsBytes);
+      arrive_expecting(full, QueryTile::kBytes + Layout::kTermsBytes);
       load_boxes(QueryTile{shared_ + Layout::kQuery + slot * QueryTile::kBytes}, arguments_.query,
-                 {0, step.row_tile * config::kTileQ, step.head, batch}, rings_.query.full());
+                 {0, step.row_tile * config::kTileQ, step.head, batch}, full);
       const long long tile = row_tile_number(arguments_.backward, batch, step.head, step.row_tile);
       load_bytes(shared_ + Layout::kTerms + slot * Layout::kTermsBytes,
-                 arguments_.backward.row_terms + tile * config::kTileQ, Layout::kTermsBytes, rings_.query.full());
+                 arguments_.backward.row_terms + tile * config::kTileQ, Layout::kTermsBytes, full);
     }
-    rings_.query.advance();
   }
 
   __device__ __forceinline__ void load_output_gradient(const RowTileStep& step, int batch) {
-    rings_.output_gradient.wait_until_empty();
+    rings_.output_gradient.wait_until_empty(steps_);
     if (leads_) {
-      arrive_expecting(rings_.output_gradient.full(), OutputTile::kBytes);
-      load_boxes(OutputTile{shared_ + Layout::kOutputGradient + rings_.output_gradient.slot() * OutputTile::kBytes},
-                 arguments_.output_gradient, {0, step.row_tile * config::kTileQ, step.head, batch},
-                 rings_.output_gradient.full());
+      const unsigned full = rings_.output_gradient.full(steps_);
+      arrive_expecting(full, OutputTile::kBytes);
+      load_boxes(OutputTile{shared_ + Layout::kOutputGradient + rings_.query.slot(steps_) * OutputTile::kBytes},
+                 arguments_.output_gradient, {0, step.row_tile * config::kTileQ, step.head, batch}, full);
     }
-    rings_.output_gradient.advance();
   }
 
   /// All panels of a tile.
@@ -286,40 +290,41 @@ class Producer {
   unsigned shared_;
   Rings rings_;
   bool leads_;
+  // Turns of the rings.
   unsigned works_ = 0;
+  unsigned steps_ = 0;
 };
 
 /// A warpgroup that multiplies.
 class Consumer {
  public:
   __device__ __forceinline__ Consumer(const BackwardSm90Arguments& arguments, unsigned shared, int warpgroup)
-      : arguments_(arguments.backward),
-        shared_(shared),
-        rings_(shared),
-        warpgroup_(warpgroup),
-        warp_(static_cast<int>(threadIdx.x) % 128 / 32),
-        lane_(static_cast<int>(threadIdx.x % 32)) {}
+      : arguments_(arguments.backward), shared_(shared), rings_(shared), warpgroup_(warpgroup) {}
 
   __device__ __forceinline__ void run() {
     if constexpr (config::kDeterministic && config::kStagesSums)
-      if (lane_ == 0) store_shared(pending_turn(), static_cast<const void*>(nullptr));
+      if (lane() == 0) store_shared(pending_turn(), static_cast<const void*>(nullptr));
 #pragma unroll 1
     while (true) {
-      rings_.key.wait_until_full();
+      rings_.key.wait_until_full(works_);
       if (work().key_tile < 0) break;
       differentiate();
-      ++work_number_;
+      ++works_;
     }
     // The memory of the sums must stay until it has been read; and what has been added must be there for the others.
     if constexpr (config::kStagesSums) finish_sums();
   }
 
  private:
-  // What the producer says is read anew wherever it is needed: it occupies no register in between.
+  // What the producer says, and which thread this is, is read anew wherever it is needed: it occupies no register in
+  // between, nor does what follows from it.
 
-  __device__ __forceinline__ Work work() const { return Work::read(Work::address(shared_, work_number_)); }
+  static __device__ __forceinline__ int lane() { return static_cast<int>(read_lane()); }
+  /// Of the warpgroup.
+  static __device__ __forceinline__ int warp() { return static_cast<int>(read_thread() % 128 / 32); }
+  __device__ __forceinline__ Work work() const { return Work::read(Work::address(shared_, works_)); }
   __device__ __forceinline__ StepNote note() const {
-    return StepNote::read(StepNote::address(shared_, rings_.query.slot()));
+    return StepNote::read(StepNote::address(shared_, rings_.query.slot(steps_)));
   }
 
   __device__ __forceinline__ void differentiate() {
@@ -328,27 +333,27 @@ class Consumer {
     key_gradient.clear();
     value_gradient.clear();
     if (work().has_steps) {
-      rings_.value.wait_until_full();
+      rings_.value.wait_until_full(works_);
       bool is_last = false;
 #pragma unroll 1
       while (!is_last) is_last = absorb(key_gradient, value_gradient);
-      release(rings_.value);
     }
-    release(rings_.key);
+    rings_.value.release(works_);
+    rings_.key.release(works_);
     write_gradients(key_gradient, value_gradient);
   }
 
   /// One query tile of one head: all five products. Returns whether it is the last.
   __device__ __forceinline__ bool absorb(KeyGradient& key_gradient, ValueGradient& value_gradient) {
-    rings_.query.wait_until_full();
-    const QueryTile query{shared_ + Layout::kQuery + rings_.query.slot() * QueryTile::kBytes};
-    const unsigned terms = shared_ + Layout::kTerms + rings_.query.slot() * Layout::kTermsBytes +
-                           (first_score_row() + lane_ % 4 * 2) * static_cast<int>(sizeof(RowTerms));
+    rings_.query.wait_until_full(steps_);
+    const QueryTile query{shared_ + Layout::kQuery + rings_.query.slot(steps_) * QueryTile::kBytes};
+    const unsigned terms = shared_ + Layout::kTerms + rings_.query.slot(steps_) * Layout::kTermsBytes +
+                           (first_score_row() + lane() % 4 * 2) * static_cast<int>(sizeof(RowTerms));
     Scores scores;
     multiply_by_rows(scores, KeyTile{shared_ + Layout::kKey}, query);
-    rings_.output_gradient.wait_until_full();
+    rings_.output_gradient.wait_until_full(steps_);
     const OutputTile output_gradient{shared_ + Layout::kOutputGradient +
-                                     rings_.output_gradient.slot() * OutputTile::kBytes};
+                                     rings_.output_gradient.slot(steps_) * OutputTile::kBytes};
     Scores gradient;
     multiply_by_rows(gradient, ValueTile{shared_ + Layout::kValue}, output_gradient);
 
@@ -376,7 +381,7 @@ class Consumer {
     QueryGradient query_gradient;
     multiply_keys(query_gradient);
     wait_products<1>(value_gradient);
-    release(rings_.output_gradient);
+    rings_.output_gradient.release(steps_);
     if constexpr (kSharesKeys) {
       multiply_exchanged<ColumnsQk>(key_gradient, score_gradient(), query);
     } else {
@@ -386,8 +391,8 @@ class Consumer {
     add(query_gradient);
     wait_products<0>(key_gradient);
     const bool is_last = note().is_last;
-    release(rings_.query);
-    score_slot_ ^= 1;
+    rings_.query.release(steps_);
+    ++steps_;
     return is_last;
   }
 
@@ -465,10 +470,11 @@ class Consumer {
     const RowMask row_mask(arguments_);
 #pragma unroll
     for (int half = 0; half < 2; ++half) {
-      const int key = of_work.key_tile * config::kTileK + first_key_of_warpgroup() + 16 * warp_ + lane_ / 4 + 8 * half;
+      const int key =
+          of_work.key_tile * config::kTileK + first_key_of_warpgroup() + 16 * warp() + lane() / 4 + 8 * half;
       ColumnMask column;
       column.read(bounds, min(key, arguments_.seqlen_k - 1));  // past the end any bounds will do
-      const unsigned visible = visible_rows<kScoreRows>(row_mask, column, key, first_row, lane_);
+      const unsigned visible = visible_rows<kScoreRows>(row_mask, column, key, first_row, lane());
 #pragma unroll
       for (int n = 0; n < kScoreBlocks; ++n)
 #pragma unroll
@@ -530,17 +536,17 @@ class Consumer {
   }
 
   __device__ __forceinline__ ScoreTile score_gradient() const {
-    return {shared_ + Layout::kScores + score_slot_ * ScoreTile::kBytes};
+    return {shared_ + Layout::kScores + steps_ % Layout::kScoreSlots * ScoreTile::kBytes};
   }
   __device__ __forceinline__ ScoreTile probability() const {
-    return {shared_ + Layout::kScores + (Layout::kScoreSlots + score_slot_) * ScoreTile::kBytes};
+    return {shared_ + Layout::kScores + (Layout::kScoreSlots + steps_ % Layout::kScoreSlots) * ScoreTile::kBytes};
   }
   /// Keys x rows, as they are held.
   __device__ __forceinline__ void store(const ScoreTile& tile, const ScoreOperands& scores) const {
 #pragma unroll
     for (int step = 0; step < kScoreRows / 16; ++step)
-      store_matrices(tile.address(first_key_of_warpgroup() + 16 * warp_ + lane_ % 16,
-                                  first_score_row() / 8 + 2 * step + lane_ / 16),
+      store_matrices(tile.address(first_key_of_warpgroup() + 16 * warp() + lane() % 16,
+                                  first_score_row() / 8 + 2 * step + lane() / 16),
                      scores[step].reg);
   }
 
@@ -562,20 +568,20 @@ class Consumer {
     constexpr int kBlocks = config::kPaddedHeadDimQk / 8;
     constexpr int kBlockBytes = 16 * 8 * 4;
     constexpr bool kSomeAreOthers = kSharesQueryColumns && ColumnsQk::kOverlap;
-    const int row_block = warp_ + (kSharesQueryColumns ? 0 : 4 * warpgroup_);
+    const int row_block = warp() + (kSharesQueryColumns ? 0 : 4 * warpgroup_);
     const int first_block = kSharesQueryColumns ? ColumnsQk::first(warpgroup_) / 8 : 0;
     float* tile = arguments_.query_sums + row_tile * (config::kTileQ * config::kPaddedHeadDimQk);
-    unsigned* turns = arguments_.turns + row_tile * config::kWarps + 4 * warpgroup_ + warp_;
+    unsigned* turns = arguments_.turns + row_tile * config::kWarps + 4 * warpgroup_ + warp();
     if constexpr (config::kStagesSums) {
       finish_sums();
       const unsigned own = shared_ + Layout::kSums + (row_block * kBlocks + first_block) * kBlockBytes;
 #pragma unroll
       for (int n = 0; n < kQueryWidth / 8; ++n)
         if (!kSomeAreOthers || (n >= first_own_block() && n < end_own_block()))
-          store_shared(own + n * kBlockBytes + lane_ * 16, gradient.block[0][n].at);
+          store_shared(own + n * kBlockBytes + lane() * 16, gradient.block[0][n].at);
       fence_for_async_reads();
       __syncwarp();
-      if (lane_ == 0 && first_own_block() < end_own_block()) {
+      if (lane() == 0 && first_own_block() < end_own_block()) {
         if constexpr (config::kDeterministic) {
           while (load_acquire(turns) != of_step.turn) {
           }
@@ -589,32 +595,32 @@ class Consumer {
       }
     } else {
       if constexpr (config::kDeterministic) {
-        if (lane_ == 0)
+        if (lane() == 0)
           while (load_acquire(turns) != of_step.turn) {
           }
         __syncwarp();
       }
-      const BlockSums<config::kPaddedHeadDimQk> sums(tile, lane_);
+      const BlockSums<config::kPaddedHeadDimQk> sums(tile, lane());
 #pragma unroll
       for (int n = 0; n < kQueryWidth / 8; ++n)
         if (!kSomeAreOthers || (n >= first_own_block() && n < end_own_block()))
           sums.add(row_block, first_block + n, gradient.block[0][n]);
       if constexpr (config::kDeterministic) {
         __syncwarp();
-        if (lane_ == 0) reduce_add_release(turns, 1);
+        if (lane() == 0) reduce_add_release(turns, 1);
       }
     }
   }
 
   /// Deterministic, lane 0: where the turn is to be passed on when the warp's last sums have been added; null: nowhere.
   __device__ __forceinline__ unsigned pending_turn() const {
-    return shared_ + Layout::kPendingTurns + (4 * warpgroup_ + warp_) * 8;
+    return shared_ + Layout::kPendingTurns + (4 * warpgroup_ + warp()) * 8;
   }
 
   /// Until the memory of the warp's last sums may be written again. Deterministic: until they have been added, and the
   /// turn is passed on.
   __device__ __forceinline__ void finish_sums() {
-    if (lane_ == 0) {
+    if (lane() == 0) {
       if constexpr (config::kDeterministic) {
         wait_until_stores_are_done();
         const void* turns = load_shared_pointer(pending_turn());
@@ -658,7 +664,7 @@ class Consumer {
   template <class Columns, int kColumns, int kColumnBlocks>
   __device__ __forceinline__ void write(const AccumulatorTile<1, kColumnBlocks>& gradient, const RowsOut& rows,
                                         float* sums, int width, float scale) const {
-    const int row = first_key_of_warpgroup() + 16 * warp_;
+    const int row = first_key_of_warpgroup() + 16 * warp();
     const int first_column = kSharesKeys ? Columns::first(warpgroup_) : 0;
 #pragma unroll
     for (int pair = 0; pair < kColumnBlocks / 2; ++pair) {
@@ -667,31 +673,22 @@ class Consumer {
       const Accumulator& left = gradient.block[0][2 * pair];
       const Accumulator& right = gradient.block[0][2 * pair + 1];
       if (sums == nullptr) {
-        rows.store(row, first_column + 16 * pair, width, left, right, scale, lane_);
+        rows.store(row, first_column + 16 * pair, width, left, right, scale, lane());
       } else {
-        const BlockSums<kColumns> part(sums, lane_);
+        const BlockSums<kColumns> part(sums, lane());
         part.store(row / 16, first_column / 8 + 2 * pair, left);
         part.store(row / 16, first_column / 8 + 2 * pair + 1, right);
       }
     }
   }
 
-  /// The warp is done with the current slot of a ring.
-  template <class Ring>
-  __device__ __forceinline__ void release(Ring& ring) const {
-    __syncwarp();
-    if (lane_ == 0) arrive(ring.empty());
-    ring.advance();
-  }
-
   const BackwardArguments& arguments_;
   unsigned shared_;
   Rings rings_;
   int warpgroup_;
-  int warp_;  // of the warpgroup
-  int lane_;
-  int score_slot_ = 0;
-  unsigned work_number_ = 0;
+  // Turns of the rings.
+  unsigned works_ = 0;
+  unsigned steps_ = 0;
 };
 
 }  // namespace backward

@@ -10,7 +10,7 @@ struct ColumnMask {
   static constexpr int kVectors = 2;
   static constexpr int kIntervals = 1;
   static constexpr int kBounded = 1;  // of the intervals, the first ones: those with two ends
-  static constexpr int kTests = 1;  // of an element
+  static constexpr int kTests = 1;    // of an element
   int at[kVectors];
 
   /// Reads the bounds of one column from shared memory.

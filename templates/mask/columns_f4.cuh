@@ -10,7 +10,7 @@ struct ColumnMask {
   static constexpr int kVectors = 4;
   static constexpr int kIntervals = 2;
   static constexpr int kBounded = 2;  // of the intervals, the first ones: those with two ends
-  static constexpr int kTests = 2;  // of an element, one for each interval: most tiles are cut by one alone
+  static constexpr int kTests = 2;    // of an element, one for each interval: most tiles are cut by one alone
   int at[kVectors];
 
   /// Reads the bounds of one column from shared memory.

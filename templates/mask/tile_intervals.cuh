@@ -59,8 +59,8 @@ class TileIntervals {
   static constexpr int kFlags = (1 + ColumnMask::kBounded) * kListBytes;  // which lists of what is inside have any
   static constexpr int kBytes = kFlags + 16;
 
-  /// The bounds of a tile's columns, as the warp that writes reads them from global memory: ahead of the writing, as far
-  /// as it has the registers.
+  /// The bounds of a tile's columns, as the warp that writes reads them from global memory: ahead of the writing, as
+  /// far as it has the registers.
   class Columns {
    public:
     static constexpr int kPairs = (kKeys / 2 + 31) / 32;  // of a lane
