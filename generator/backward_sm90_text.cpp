@@ -58,7 +58,7 @@ std::set<int> product_widths(const KernelDescriptor& descriptor, const TileConfi
 }
 
 std::string config_text(const KernelDescriptor& descriptor, const TileConfig& config, int shared_bytes) {
-  const RegisterShares registers = register_shares(config);
+  const RegisterShares registers = register_shares(descriptor, config);
   return attention_config_begin(descriptor, config) +
          fmt::format(
              "inline constexpr int kColumnWarps = {};\n"

@@ -39,13 +39,16 @@ inline int forward_sm90_shared_bytes(const KernelDescriptor& descriptor, const T
          intervals;
 }
 
-/// Registers of a thread that feeds the others, and of one that multiplies; those of a CTA are the register file.
+/// Registers of a thread that feeds the others, and of one that multiplies. What the launch gives all warpgroups alike
+/// (168 for three of them, 128 for four) is shared out anew: what one takes another must have given up.
 struct RegisterShares {
   int producer;
   int consumer;
 };
-constexpr RegisterShares register_shares(const TileConfig& config) {
-  return {32, config.warps == 12 ? 160 : 240};
+inline RegisterShares register_shares(const KernelDescriptor& descriptor, const TileConfig& config) {
+  if (config.warps == 12) return {32, 160};
+  // Vectors make the producer's work, preparing masks and walking plans, take more.
+  return vectors_per_column(descriptor.mask_form) > 0 ? RegisterShares{40, 232} : RegisterShares{24, 240};
 }
 
 }  // namespace flashmask::generator

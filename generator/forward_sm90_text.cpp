@@ -38,7 +38,7 @@ std::vector<std::string_view> forward_sm90_templates(const KernelDescriptor& des
 }
 
 std::string config_text(const KernelDescriptor& descriptor, const TileConfig& config, int shared_bytes) {
-  const RegisterShares registers = register_shares(config);
+  const RegisterShares registers = register_shares(descriptor, config);
   return attention_config_begin(descriptor, config) +
          fmt::format(
              "inline constexpr bool kOverlaps = {};\n"

@@ -560,55 +560,81 @@ class Consumer {
     return (kSharesQueryColumns ? ColumnsQk::end_own(warpgroup_) : config::kPaddedHeadDimQk) / 8;
   }
 
-  /// Adds the warp's 16 rows of dQ and its own columns to the sums of a tile: a stretch of memory that is one warp's in
-  /// every CTA. Deterministic: when that of the same warp has come before.
+  /// Adds the warp's 16 rows of dQ and its own columns to the sums of the step's query tile: a stretch of memory that
+  /// is one warp's in every CTA. Deterministic: when that of the same warp has come before.
   __device__ __forceinline__ void add(const QueryGradient& gradient) {
-    const StepNote of_step = note();
-    const long long row_tile = row_tile_number(arguments_, work().batch, of_step.head, of_step.row_tile);
-    constexpr int kBlocks = config::kPaddedHeadDimQk / 8;
-    constexpr int kBlockBytes = 16 * 8 * 4;
-    constexpr bool kSomeAreOthers = kSharesQueryColumns && ColumnsQk::kOverlap;
-    const int row_block = warp() + (kSharesQueryColumns ? 0 : 4 * warpgroup_);
-    const int first_block = kSharesQueryColumns ? ColumnsQk::first(warpgroup_) / 8 : 0;
-    float* tile = arguments_.query_sums + row_tile * (config::kTileQ * config::kPaddedHeadDimQk);
-    unsigned* turns = arguments_.turns + row_tile * config::kWarps + 4 * warpgroup_ + warp();
     if constexpr (config::kStagesSums) {
-      finish_sums();
-      const unsigned own = shared_ + Layout::kSums + (row_block * kBlocks + first_block) * kBlockBytes;
-#pragma unroll
-      for (int n = 0; n < kQueryWidth / 8; ++n)
-        if (!kSomeAreOthers || (n >= first_own_block() && n < end_own_block()))
-          store_shared(own + n * kBlockBytes + lane() * 16, gradient.block[0][n].at);
-      fence_for_async_reads();
-      __syncwarp();
-      if (lane() == 0 && first_own_block() < end_own_block()) {
-        if constexpr (config::kDeterministic) {
-          while (load_acquire(turns) != of_step.turn) {
-          }
-          fence_for_async_reductions();
-        }
-        add_floats(tile + (row_block * kBlocks + first_block + first_own_block()) * 128,
-                   own + first_own_block() * kBlockBytes,
-                   static_cast<unsigned>((end_own_block() - first_own_block()) * kBlockBytes));
-        commit_stores();
-        if constexpr (config::kDeterministic) store_shared(pending_turn(), turns);
-      }
+      add_in_bulk(gradient);
     } else {
-      if constexpr (config::kDeterministic) {
-        if (lane() == 0)
-          while (load_acquire(turns) != of_step.turn) {
-          }
-        __syncwarp();
-      }
-      const BlockSums<config::kPaddedHeadDimQk> sums(tile, lane());
+      add_one_by_one(gradient);
+    }
+  }
+
+  static constexpr int kSumBlocks = config::kPaddedHeadDimQk / 8;  // of a row of blocks
+  static constexpr int kSumBlockBytes = 16 * 8 * 4;
+
+  __device__ __forceinline__ int row_block() const { return warp() + (kSharesQueryColumns ? 0 : 4 * warpgroup_); }
+  __device__ __forceinline__ int first_block() const {
+    return kSharesQueryColumns ? ColumnsQk::first(warpgroup_) / 8 : 0;
+  }
+  __device__ __forceinline__ bool is_own_block(int n) const {
+    constexpr bool kSomeAreOthers = kSharesQueryColumns && ColumnsQk::kOverlap;
+    return !kSomeAreOthers || (n >= first_own_block() && n < end_own_block());
+  }
+  /// Of the step's query tile.
+  __device__ __forceinline__ long long row_tile() const {
+    const StepNote of_step = note();
+    return row_tile_number(arguments_, work().batch, of_step.head, of_step.row_tile);
+  }
+  __device__ __forceinline__ float* sums_of_tile() const {
+    return arguments_.query_sums + row_tile() * (config::kTileQ * config::kPaddedHeadDimQk);
+  }
+  __device__ __forceinline__ unsigned* turns_of_warp() const {
+    return arguments_.turns + row_tile() * config::kWarps + 4 * warpgroup_ + warp();
+  }
+  /// By one lane. Turns go by key tiles, and these by tickets within a head: whoever goes first started before this CTA
+  /// and waits, if at all, for those that started before itself. So the turn comes.
+  __device__ __forceinline__ void wait_for_turn() const {
+    const unsigned* turns = turns_of_warp();
+    const unsigned turn = note().turn;
+    while (load_acquire(turns) != turn) {
+    }
+  }
+
+  /// By way of shared memory.
+  __device__ __forceinline__ void add_in_bulk(const QueryGradient& gradient) {
+    finish_sums();
+    const unsigned own = shared_ + Layout::kSums + (row_block() * kSumBlocks + first_block()) * kSumBlockBytes;
 #pragma unroll
-      for (int n = 0; n < kQueryWidth / 8; ++n)
-        if (!kSomeAreOthers || (n >= first_own_block() && n < end_own_block()))
-          sums.add(row_block, first_block + n, gradient.block[0][n]);
-      if constexpr (config::kDeterministic) {
-        __syncwarp();
-        if (lane() == 0) reduce_add_release(turns, 1);
-      }
+    for (int n = 0; n < kQueryWidth / 8; ++n)
+      if (is_own_block(n)) store_shared(own + n * kSumBlockBytes + lane() * 16, gradient.block[0][n].at);
+    fence_for_async_reads();
+    __syncwarp();
+    if (lane() != 0 || first_own_block() >= end_own_block()) return;
+    if constexpr (config::kDeterministic) {
+      wait_for_turn();
+      fence_for_async_reductions();
+    }
+    add_floats(sums_of_tile() + (row_block() * kSumBlocks + first_block() + first_own_block()) * (kSumBlockBytes / 4),
+               own + first_own_block() * kSumBlockBytes,
+               static_cast<unsigned>((end_own_block() - first_own_block()) * kSumBlockBytes));
+    commit_stores();
+    if constexpr (config::kDeterministic) store_shared(pending_turn(), turns_of_warp());
+  }
+
+  /// Where shared memory has no room for the sums.
+  __device__ __forceinline__ void add_one_by_one(const QueryGradient& gradient) const {
+    if constexpr (config::kDeterministic) {
+      if (lane() == 0) wait_for_turn();
+      __syncwarp();
+    }
+    const BlockSums<config::kPaddedHeadDimQk> sums(sums_of_tile(), lane());
+#pragma unroll
+    for (int n = 0; n < kQueryWidth / 8; ++n)
+      if (is_own_block(n)) sums.add(row_block(), first_block() + n, gradient.block[0][n]);
+    if constexpr (config::kDeterministic) {
+      __syncwarp();
+      if (lane() == 0) reduce_add_release(turns_of_warp(), 1);
     }
   }
 
