@@ -89,6 +89,8 @@ TEST_P(ForwardSample, OfTheFormsIsWithinTheBoundAtOtherHeadDims) {
   for (int n = 0; n < 3; ++n) EXPECT_TRUE(is_correct_in_turn(family, forms[(turn + 4 * n) % forms.size()], turn + n));
 }
 
+// No device but the emulator and sm_90 has a family with such columns.
+GTEST_ALLOW_UNINSTANTIATED_PARAMETERIZED_TEST(ForwardSample);
 INSTANTIATE_TEST_SUITE_P(Column, ForwardSample, testing::ValuesIn(cells(other_columns_of)),
                          [](const auto& test) { return name_of(test.param); });
 
