@@ -13,6 +13,8 @@
 namespace flashmask::forward_tests {
 namespace {
 
+constexpr Target kHopper{90, true};
+
 /// The directory of the tests' cache.
 class CacheDirectory {
  public:
@@ -84,9 +86,12 @@ void PrintTo(const Family& family, std::ostream* stream) {
   *stream << family.name;
 }
 
+std::vector<Family> emulated_families() {
+  return {{"mma_sync", Target{}}, {"wgmma", kHopper}};
+}
+
 std::vector<Family> tested_families() {
-  constexpr Target kHopper{90, true};
-  if (tested_device_kind() == DeviceKind::kEmulator) return {{"mma_sync", Target{}}, {"wgmma", kHopper}};
+  if (tested_device_kind() == DeviceKind::kEmulator) return emulated_families();
   const Target target = tested_runtime().device()->properties().target;
   if (target == kHopper) return {{"mma_sync", Target{90, false}}, {"wgmma", kHopper}};
   return {{"mma_sync", target}};

@@ -24,6 +24,8 @@ struct Family {
   Target target;
 };
 void PrintTo(const Family& family, std::ostream* stream);
+/// All there are.
+std::vector<Family> emulated_families();
 /// Those that run on the device under test: all of them on the emulator and on sm_90, elsewhere "mma_sync" alone.
 std::vector<Family> tested_families();
 /// The runtime on the device under test; on the emulator a device of the family's target.
