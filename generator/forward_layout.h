@@ -47,6 +47,8 @@ struct RegisterShares {
 };
 inline RegisterShares register_shares(const KernelDescriptor& descriptor, const TileConfig& config) {
   if (config.warps == 12) return {32, 160};
+  // One warpgroup that multiplies begins with as many as a thread can have, and takes no fewer.
+  if (config.warps == 4) return {56, 256};
   // Vectors make the producer's work, preparing masks and walking plans, take more.
   return vectors_per_column(descriptor.mask_form) > 0 ? RegisterShares{40, 232} : RegisterShares{24, 240};
 }

@@ -22,7 +22,7 @@ void check_forward_tile(std::vector<std::string>& rules, const TileConfig& confi
         fmt::format("column_warps = {}: the warps of a forward share no rows; leave it at 1", config.column_warps));
 }
 
-void check_wgmma_tile(std::vector<std::string>& rules, const TileConfig& config) {
+void check_wgmma_tile(std::vector<std::string>& rules, const KernelDescriptor& descriptor, const TileConfig& config) {
   const bool has_warpgroups = config.warps == 4 || config.warps == 8 || config.warps == 12;
   if (!has_warpgroups)
     rules.push_back(fmt::format("warps = {}: 4, 8 or 12 (whole warpgroups) are allowed", config.warps));
@@ -38,6 +38,12 @@ void check_wgmma_tile(std::vector<std::string>& rules, const TileConfig& config)
         fmt::format("column_warps = {}: the warps of a forward share no rows; leave it at 1", config.column_warps));
   if (config.query_slots < 1 || config.query_slots > 2)
     rules.push_back(fmt::format("query_slots = {}: 1 or 2 are allowed", config.query_slots));
+  // With more, the registers of one instruction are more than ptxas gives a thread of four warpgroups.
+  constexpr int kMostColumns = 192;
+  if (config.warps == 12 && (config.tile_k > kMostColumns || descriptor.head_dim_v > kMostColumns))
+    rules.push_back(fmt::format("warps = 12: products of up to {} columns fit the registers, tile_k = {} and "
+                                "head_dim_v = {}; use 8 warps",
+                                kMostColumns, config.tile_k, descriptor.head_dim_v));
 }
 
 void check_nothing_of_wgmma_forwards(std::vector<std::string>& rules, const TileConfig& config) {
@@ -103,7 +109,7 @@ std::vector<std::string> broken_rules(const KernelDescriptor& descriptor, const 
     if (descriptor.pass == Pass::kBackward) {
       check_wgmma_backward_tile(rules, config);
     } else {
-      check_wgmma_tile(rules, config);
+      check_wgmma_tile(rules, descriptor, config);
     }
   } else {
     if (config.warps < 1 || config.warps > 8)

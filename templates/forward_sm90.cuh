@@ -421,7 +421,7 @@ class Consumer {
   }
 
   /// Divides by the row sums, writes LSE and, by way of the query tile's place, the output. Each warp for itself, once
-  /// the whole warpgroup is done with its query rows.
+  /// nobody needs the query rows that lie there.
   __device__ __forceinline__ void write_results(const Work& work, const Softmax& softmax, const Output& output) const {
     const ForwardArguments& forward = arguments_.forward;
     const OutputTile tile{shared_ + Layout::kQuery + rings_.query.slot(works_) * Layout::kQueryBytes};
@@ -434,7 +434,12 @@ class Consumer {
       if (forward.lse != nullptr && lane_ % 4 == 0 && row < forward.seqlen_q)
         forward.lse[static_cast<long long>(work.head) * forward.seqlen_q + row] = total.lse;
     }
-    synchronize_threads(1 + kWarpgroups + warpgroup_, 128);
+    // Rows of output lie where the same rows of queries did, unless the panels are of another width.
+    if constexpr (OutputTile::kSpan == QueryTile::kSpan) {
+      synchronize_threads(1 + kWarpgroups + warpgroup_, 128);
+    } else {
+      synchronize_threads(1 + kWarpgroups, 128 * kWarpgroups);
+    }
 #pragma unroll
     for (int pair = 0; pair < kValueBlocks / 2; ++pair) {
       const float(&left)[4] = output.block[0][2 * pair].at;

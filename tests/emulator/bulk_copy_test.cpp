@@ -1,5 +1,7 @@
 #include <gtest/gtest.h>
 
+#include <utility>
+
 #include "tests/emulator/harness.h"
 #include "tests/emulator/scenario.h"
 
@@ -56,6 +58,54 @@ TEST(BulkLoad, TheWaitOfOneThreadReachesOthersThroughABarrier) {
     EXPECT_TRUE(fault->kind() == Fault::Kind::kPending || fault->kind() == Fault::Kind::kRace) << fault->what();
     EXPECT_NE(std::string(fault->what()).find("ld.shared.u32 %r0, [data+60];"), std::string::npos) << fault->what();
   }
+}
+
+/// How many products of a warp were issued while the load was in flight and, after `ends`, while none was.
+std::pair<std::uint64_t, std::uint64_t> products_around(const std::string& ends, Schedule schedule,
+                                                        const std::string& last = "") {
+  // B is the second KiB of `data`, A and the accumulators are zeros.
+  const std::string product = R"(
+    wgmma.fence.sync.aligned;
+    wgmma.mma_async.sync.aligned.m64n8k16.f32.f16.f16 {%d0, %d1, %d2, %d3}, {%r0, %r1, %r2, %r3}, %x0, 1, 1, 1, 0;
+    wgmma.commit_group.sync.aligned;
+    wgmma.wait_group.sync.aligned 0;
+  )";
+  const std::string operands = R"(
+    .reg .f32 %d<4>;
+    mov.f32 %d0, 0f00000000; mov.f32 %d1, %d0; mov.f32 %d2, %d0; mov.f32 %d3, %d0;
+    mov.b32 %r0, 0; mov.b32 %r1, 0; mov.b32 %r2, 0; mov.b32 %r3, 0;
+    mul.lo.u32 %r15, %thread, 8;
+    add.u32 %r15, %r15, data;
+    mov.b64 %x0, 0;
+    st.shared.b64 [%r15+1024], %x0;
+    mov.u32 %r15, data;
+    add.u32 %r15, %r15, 1024;
+    shr.u32 %r15, %r15, 4;
+    cvt.u64.u32 %x0, %r15;
+    or.b64 %x0, %x0, 0x1000080000;
+  )";
+  MachineOptions options;
+  options.schedule = schedule;
+  Scenario scenario = loaded("bar.sync 0;\n" + product + ends + "bar.sync 0;\n" + product + last);
+  scenario.body = operands + scenario.body;
+  scenario.threads = 128;
+  const Statistics statistics = Stage(options).run(scenario);
+  return {statistics.mma_with_copy_in_flight, statistics.mma_without_copy_in_flight};
+}
+
+TEST(BulkLoad, IsInFlightForProductsUntilSomebodyHasWaitedForIt) {
+  for (const Schedule schedule : all_schedules()) {
+    SCOPED_TRACE(std::string(name_of(schedule)));
+    // Each warp has its part of a product.
+    EXPECT_EQ(products_around("bar.sync 0;\n@!%t0 bra WAITED;\n" + kWait + "WAITED:\n", schedule), std::pair(4ul, 4ul));
+    EXPECT_EQ(products_around("", schedule, "bar.sync 0;\n" + kWait), std::pair(8ul, 0ul));
+  }
+}
+
+TEST(BulkLoad, IsNotInFlightForProductsOnceItsMbarrierIsGone) {
+  // It lands at its issue.
+  EXPECT_EQ(products_around("bar.sync 0;\n@%t0 mbarrier.inval.shared::cta.b64 [full];\n", Schedule::kInOrder),
+            std::pair(4ul, 4ul));
 }
 
 TEST(BulkLoad, OwnsItsDestinationInFlight) {

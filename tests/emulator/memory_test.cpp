@@ -289,6 +289,31 @@ TEST(AsyncCopy, StatisticsTellWhichProductsHadACopyInFlight) {
   EXPECT_EQ(statistics.mma_without_copy_in_flight, 1u);
 }
 
+TEST(Prefetch, OfCachesAndTensorMapsMovesNothing) {
+  const auto prefetch = [](const std::string& modifiers) {
+    return module_of(".param .u64 data, .param .align 64 .b8 map[128]", R"(
+      .reg .b64 %g, %map;
+      ld.param.u64 %g, [data];
+      mov.b64 %map, map;
+      cvta.param.u64 %map, %map;
+      prefetch)" + modifiers,
+                     "", "sm_90a");
+  };
+  for (const char* modifiers :
+       {".global.L1 [%g];", ".global.L2 [%g];", ".L1 [%g];", ".tensormap [%map];", ".param.tensormap [map];"}) {
+    SCOPED_TRACE(modifiers);
+    Machine machine;
+    std::vector<std::uint64_t> words(24, 0);
+    words[0] = machine.allocate(16);  // that nobody has written
+    const Statistics statistics =
+        machine.launch(*Program::parse(prefetch(modifiers)), "k", shape(1, 32), parameters(words));
+    EXPECT_EQ(statistics.global_bytes_read, 0u);
+  }
+  const auto fault = fault_of([&] { Program::parse(prefetch(".global.L3 [%g];")); });
+  ASSERT_TRUE(fault);
+  EXPECT_EQ(fault->kind(), Fault::Kind::kUnsupported) << fault->what();
+}
+
 TEST(Launch, IsRefusedWhenNoDeviceWouldTakeIt) {
   Machine machine;
   const auto program = Program::parse(module_of(".param .u64 data", ""));

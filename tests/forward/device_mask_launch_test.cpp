@@ -2,6 +2,7 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <vector>
 
 #include "flashmask/device_masks.h"
@@ -15,9 +16,15 @@ namespace {
 
 constexpr int kHeadDim = 32, kHeads = 2;
 
+class DeviceMaskLaunch : public testing::TestWithParam<Family> {};
+
+Runtime& runtime_of_test() {
+  return tested_runtime(DeviceMaskLaunch::GetParam());
+}
+
 template <typename Element>
 DeviceBuffer upload(const std::vector<Element>& values) {
-  const std::shared_ptr<Device>& device = tested_runtime().device();
+  const std::shared_ptr<Device>& device = runtime_of_test().device();
   DeviceBuffer buffer(device, values.size() * sizeof(Element));
   device->copy_to_device(buffer.get(), std::as_bytes(std::span(values)), nullptr);
   return buffer;
@@ -26,7 +33,7 @@ DeviceBuffer upload(const std::vector<Element>& values) {
 /// The output of a forward whose mask is written by `build` (given the memory) on the device.
 template <typename Build>
 std::vector<std::uint16_t> forward_of(TestProblem& problem, const Kernel& kernel, MaskForm form, const Build& build) {
-  Runtime& runtime = tested_runtime();
+  Runtime& runtime = runtime_of_test();
   const std::shared_ptr<Device>& device = runtime.device();
   const Extents& e = problem.extents();
   const DeviceBuffer query = upload(problem.query()), key = upload(problem.key()), value = upload(problem.value());
@@ -49,14 +56,15 @@ std::vector<std::uint16_t> forward_of(TestProblem& problem, const Kernel& kernel
   launch.startend_row_indices = indices.get();
   launch.softmax_scale = problem.view().softmax_scale;
   launch.plan = plan.prepare(kernel.tile());
-  kernel.launch(launch);
+  const std::size_t workspace_bytes = kernel.workspace_size(launch);
+  const DeviceBuffer workspace(device, std::max<std::size_t>(workspace_bytes, 1));  // a GPU allocates no 0 bytes
+  kernel.launch(launch, nullptr, {workspace.get(), workspace_bytes});
   device->copy_to_host(std::as_writable_bytes(std::span(output)), out.get(), nullptr);
   return output;
 }
 
-TEST(DeviceMaskLaunch, APlanAndAForwardFromMasksWrittenOnTheDeviceAreRight) {
-  Runtime& runtime = tested_runtime();
-  const std::shared_ptr<Device>& device = runtime.device();
+TEST_P(DeviceMaskLaunch, APlanAndAForwardFromMasksWrittenOnTheDeviceAreRight) {
+  Runtime& runtime = runtime_of_test();
   const Extents extents{
       .batch = 2, .seqlen_q = 200, .seqlen_k = 300, .heads_q = kHeads, .heads_kv = 1, .heads_mask = 1};
   const device_masks::Extents mask_extents{extents.batch, extents.seqlen_q, extents.seqlen_k};
@@ -72,7 +80,7 @@ TEST(DeviceMaskLaunch, APlanAndAForwardFromMasksWrittenOnTheDeviceAreRight) {
     KernelDescriptor descriptor;
     descriptor.head_dim_qk = descriptor.head_dim_v = kHeadDim;
     descriptor.mask_form = form;
-    descriptor.target = device->properties().target;
+    descriptor.target = GetParam().target;
     const auto kernel = runtime.request(descriptor);
     TestProblem problem(descriptor, extents);
     std::vector<std::int32_t>& host = problem.intervals();
@@ -97,6 +105,9 @@ TEST(DeviceMaskLaunch, APlanAndAForwardFromMasksWrittenOnTheDeviceAreRight) {
     EXPECT_EQ(forward_of(problem, *kernel, form, build(by_ids)), wanted) << to_string(form);
   }
 }
+
+INSTANTIATE_TEST_SUITE_P(Family, DeviceMaskLaunch, testing::ValuesIn(tested_families()),
+                         [](const auto& test) { return test.param.name; });
 
 }  // namespace
 }  // namespace flashmask::forward_tests

@@ -8,6 +8,7 @@
 
 #include "tests/forward/launch.h"
 #include "tests/forward/problems.h"
+#include "tests/forward/tested_device.h"
 
 namespace flashmask::forward_tests {
 
@@ -23,6 +24,9 @@ struct Column {
 std::string name_of(const Column& column);
 void PrintTo(const Column& column, std::ostream* stream);
 std::vector<Column> columns();
+/// Of the forwards of a family: those that are tested in every form, and others, of which a sample is.
+std::vector<Column> columns_of(const Family& family);
+std::vector<Column> other_columns_of(const Family& family);
 
 struct HeadCounts {
   int q, kv, mask;

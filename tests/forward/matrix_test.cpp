@@ -1,7 +1,11 @@
 // Every mask form with every element type and head dim, at the default configuration: a few problems for each, drawn so
 // that all the edges of tiles, head ratios, layouts and kinds of intervals come up among them.
 
+#include <fmt/format.h>
 #include <gtest/gtest.h>
+
+#include <ostream>
+#include <vector>
 
 #include "tests/forward/launch.h"
 #include "tests/forward/matrix.h"
@@ -11,42 +15,83 @@
 namespace flashmask::forward_tests {
 namespace {
 
-class ForwardMatrix : public testing::TestWithParam<Column> {};
+struct FamilyColumn {
+  Family family;
+  Column column;
+};
+void PrintTo(const FamilyColumn& cell, std::ostream* stream) {
+  *stream << cell.family.name << " ";
+  PrintTo(cell.column, stream);
+}
+std::string name_of(const FamilyColumn& cell) {
+  return fmt::format("{}_{}", cell.family.name, name_of(cell.column));
+}
+
+std::vector<FamilyColumn> cells(std::vector<Column> (*columns_of)(const Family&)) {
+  std::vector<FamilyColumn> all;
+  for (const Family& family : tested_families())
+    for (const Column& column : columns_of(family)) all.push_back({family, column});
+  return all;
+}
+
+/// Where a column starts in the lists of varieties: differs for each, so that the columns complement each other.
+int first_turn(const Column& column) {
+  return column.head_dim_qk / 8 + column.head_dim_v / 8 + (column.dtype == DataType::kFloat16 ? 3 : 0);
+}
+
+/// The problem of this turn, at the default configuration, is within the bound.
+testing::AssertionResult is_correct_in_turn(const Family& family, const KernelDescriptor& descriptor, int turn) {
+  Runtime& runtime = tested_runtime(family, turn % 5);
+  const auto kernel = runtime.request(descriptor);
+  const std::vector<int> rows = lengths_around(kernel->config().tile_q);
+  const std::vector<int> keys = lengths_around(kernel->config().tile_k);
+  const HeadCounts& heads = kHeadCounts[turn % std::size(kHeadCounts)];
+  // Row tiles are the expensive direction: at most two of them here (the edges have a test of their own).
+  const Extents extents{.batch = turn % 5 == 1 ? 2 : 1,
+                        .seqlen_q = rows[turn * 5 % 4 + (turn % 9 == 0)],
+                        .seqlen_k = keys[turn * 3 % keys.size()],
+                        .heads_q = heads.q,
+                        .heads_kv = heads.kv,
+                        .heads_mask = vectors_per_column(descriptor.mask_form) > 0 ? heads.mask : 1};
+  Variety variety{.intervals = kIntervals[turn % std::size(kIntervals)],
+                  .softmax_scale = turn % 4 == 2 ? 0.3f : 0.0f,
+                  .seed = static_cast<std::uint64_t>(turn)};
+  if (descriptor.mask_form == MaskForm::kWindow) {
+    variety.window_left = kWindows[turn % kWindows.size()].first;
+    variety.window_right = kWindows[turn % kWindows.size()].second;
+  }
+  const LaunchChoice choice{.layout = kLayouts[turn % std::size(kLayouts)], .wants_lse = turn % 7 != 0};
+  return is_correct(runtime, *kernel, TestProblem(descriptor, extents, variety), choice);
+}
+
+class ForwardMatrix : public testing::TestWithParam<FamilyColumn> {};
 
 TEST_P(ForwardMatrix, EveryFormIsWithinTheBound) {
-  const Column& column = GetParam();
-  // Where this column starts in the lists below: differs for each, so that the columns complement each other.
-  int turn = column.head_dim_qk / 8 + column.head_dim_v / 8 + (column.dtype == DataType::kFloat16 ? 3 : 0);
-  const Target target = tested_runtime().device()->properties().target;
-  for (const KernelDescriptor& descriptor : all_forms(column.dtype, column.head_dim_qk, column.head_dim_v, target)) {
+  const auto& [family, column] = GetParam();
+  int turn = first_turn(column);
+  for (const KernelDescriptor& descriptor :
+       all_forms(column.dtype, column.head_dim_qk, column.head_dim_v, family.target)) {
     const int problems = descriptor.causal_alignment == CausalAlignment::kTopLeft ? 2 : 3;
-    for (int n = 0; n < problems; ++n, ++turn) {
-      Runtime& runtime = tested_runtime(turn % 3);
-      const auto kernel = runtime.request(descriptor);
-      const std::vector<int> rows = lengths_around(kernel->config().tile_q);
-      const std::vector<int> keys = lengths_around(kernel->config().tile_k);
-      const HeadCounts& heads = kHeadCounts[turn % std::size(kHeadCounts)];
-      // Row tiles are the expensive direction: at most two of them here (the edges have a test of their own).
-      const Extents extents{.batch = turn % 5 == 1 ? 2 : 1,
-                            .seqlen_q = rows[turn * 5 % 4 + (turn % 9 == 0)],
-                            .seqlen_k = keys[turn * 3 % keys.size()],
-                            .heads_q = heads.q,
-                            .heads_kv = heads.kv,
-                            .heads_mask = vectors_per_column(descriptor.mask_form) > 0 ? heads.mask : 1};
-      Variety variety{.intervals = kIntervals[turn % std::size(kIntervals)],
-                      .softmax_scale = turn % 4 == 2 ? 0.3f : 0.0f,
-                      .seed = static_cast<std::uint64_t>(turn)};
-      if (descriptor.mask_form == MaskForm::kWindow) {
-        variety.window_left = kWindows[turn % kWindows.size()].first;
-        variety.window_right = kWindows[turn % kWindows.size()].second;
-      }
-      const LaunchChoice choice{.layout = kLayouts[turn % std::size(kLayouts)], .wants_lse = turn % 7 != 0};
-      EXPECT_TRUE(is_correct(runtime, *kernel, TestProblem(descriptor, extents, variety), choice));
-    }
+    for (int n = 0; n < problems; ++n) EXPECT_TRUE(is_correct_in_turn(family, descriptor, turn++));
   }
 }
 
-INSTANTIATE_TEST_SUITE_P(Column, ForwardMatrix, testing::ValuesIn(columns()),
+INSTANTIATE_TEST_SUITE_P(Column, ForwardMatrix, testing::ValuesIn(cells(columns_of)),
+                         [](const auto& test) { return name_of(test.param); });
+
+class ForwardSample : public testing::TestWithParam<FamilyColumn> {};
+
+TEST_P(ForwardSample, OfTheFormsIsWithinTheBoundAtOtherHeadDims) {
+  const auto& [family, column] = GetParam();
+  const int turn = first_turn(column);
+  const std::vector<KernelDescriptor> forms =
+      all_forms(column.dtype, column.head_dim_qk, column.head_dim_v, family.target);
+  for (int n = 0; n < 3; ++n) EXPECT_TRUE(is_correct_in_turn(family, forms[(turn + 4 * n) % forms.size()], turn + n));
+}
+
+// No device but the emulator and sm_90 has a family with such columns.
+GTEST_ALLOW_UNINSTANTIATED_PARAMETERIZED_TEST(ForwardSample);
+INSTANTIATE_TEST_SUITE_P(Column, ForwardSample, testing::ValuesIn(cells(other_columns_of)),
                          [](const auto& test) { return name_of(test.param); });
 
 }  // namespace

@@ -48,6 +48,8 @@ class MaskHead {
         return fuzz();
       case Intervals::kDocuments:
         return documents();
+      case Intervals::kEdges:
+        return edges();
       case Intervals::kHoles:
         fuzz();
         return holes();
@@ -66,6 +68,12 @@ class MaskHead {
   void fuzz() {
     const std::int64_t values = static_cast<std::int64_t>(seqlen_k_) * vectors_per_column(form_);
     for (std::int64_t n = 0; n < values; ++n) columns_[n] = fuzzed_row(random_, seqlen_q_);
+  }
+
+  void edges() {
+    const std::int64_t values = static_cast<std::int64_t>(seqlen_k_) * vectors_per_column(form_);
+    for (std::int64_t n = 0; n < values; ++n)
+      columns_[n] = 16 * between(random_, 0, (seqlen_q_ + 15) / 16) + between(random_, -1, 1);
   }
 
   /// Masks exactly the rows [start, end) of column j by its vectors. C1 and F2 name open-ended intervals: C1 masks from
@@ -151,7 +159,7 @@ class MaskHead {
 };
 
 const char* name_of(Intervals intervals) {
-  const char* names[] = {"fuzzed", "documents", "holes", "all masked", "none masked"};
+  const char* names[] = {"fuzzed", "documents", "edges", "holes", "all masked", "none masked"};
   return names[static_cast<int>(intervals)];
 }
 

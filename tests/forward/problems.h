@@ -23,6 +23,7 @@ struct Extents {
 enum class Intervals {
   kFuzzed,      ///< anything: swapped, empty, negative, beyond Sq, at the ends of int
   kDocuments,   ///< packed documents: a row sees the keys of its own document only
+  kEdges,       ///< bounds at multiples of 16 rows, or a row beside
   kHoles,       ///< fuzzed, with runs of keys that no row sees and a run of rows that see no key
   kAllMasked,   ///< no row sees any key
   kNoneMasked,  ///< the vectors mask nothing

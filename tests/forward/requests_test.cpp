@@ -15,19 +15,22 @@ namespace {
 
 using testing::HasSubstr;
 
-KernelDescriptor small_descriptor(MaskForm form) {
-  KernelDescriptor descriptor;
-  descriptor.head_dim_qk = descriptor.head_dim_v = 32;
-  descriptor.mask_form = form;
-  descriptor.target = tested_runtime().device()->properties().target;
-  return descriptor;
-}
+class ForwardRequests : public testing::TestWithParam<Family> {
+ protected:
+  static Runtime& runtime() { return tested_runtime(GetParam()); }
+  static KernelDescriptor small_descriptor(MaskForm form) {
+    KernelDescriptor descriptor;
+    descriptor.head_dim_qk = descriptor.head_dim_v = 32;
+    descriptor.mask_form = form;
+    descriptor.target = GetParam().target;
+    return descriptor;
+  }
+  static std::unique_ptr<Runtime> fresh_runtime(const Policy& policy) {
+    return std::make_unique<Runtime>(runtime().device(), policy);
+  }
+};
 
-std::unique_ptr<Runtime> fresh_runtime(const Policy& policy) {
-  return std::make_unique<Runtime>(tested_runtime().device(), policy);
-}
-
-TEST(ForwardRequests, ASweepOf50ShapesCompilesExactlyOneKernelAndOnePlan) {
+TEST_P(ForwardRequests, ASweepOf50ShapesCompilesExactlyOneKernelAndOnePlan) {
   Policy policy = tested_policy();
   policy.cache_directory.clear();  // no disk: what is needed must be compiled here
   const auto runtime = fresh_runtime(policy);
@@ -52,7 +55,7 @@ TEST(ForwardRequests, ASweepOf50ShapesCompilesExactlyOneKernelAndOnePlan) {
   EXPECT_EQ(counters.disk_hits, 0u);
 }
 
-TEST(ForwardRequests, ASecondRuntimeOnTheSameCacheCompilesNothing) {
+TEST_P(ForwardRequests, ASecondRuntimeOnTheSameCacheCompilesNothing) {
   const KernelDescriptor descriptor = small_descriptor(MaskForm::kF2);
   fresh_runtime(tested_policy())->request(descriptor);  // in the cache from here on
   const auto second = fresh_runtime(tested_policy());
@@ -63,13 +66,13 @@ TEST(ForwardRequests, ASecondRuntimeOnTheSameCacheCompilesNothing) {
   EXPECT_TRUE(is_correct(*second, *kernel, TestProblem(descriptor, {.seqlen_q = 40, .seqlen_k = 50})));
 }
 
-TEST(ForwardRequests, OfAnIllegalDescriptorListEveryBrokenRule) {
+TEST_P(ForwardRequests, OfAnIllegalDescriptorListEveryBrokenRule) {
   KernelDescriptor descriptor = small_descriptor(MaskForm::kNone);
   descriptor.head_dim_qk = 100;
   descriptor.head_dim_v = 264;
   descriptor.causal_alignment = CausalAlignment::kTopLeft;
   try {
-    tested_runtime().request(descriptor);
+    runtime().request(descriptor);
     FAIL() << "an illegal descriptor was served";
   } catch (const Error& error) {
     EXPECT_THAT(error.what(), testing::AllOf(HasSubstr("head_dim_qk = 100"), HasSubstr("head_dim_v = 264"),
@@ -78,9 +81,9 @@ TEST(ForwardRequests, OfAnIllegalDescriptorListEveryBrokenRule) {
 }
 
 /// A launch that is legal until a test breaks it.
-class BadLaunches : public testing::Test {
+class BadLaunches : public ForwardRequests {
  protected:
-  BadLaunches() : device_(*tested_runtime().device()), memory_(device_.allocate(kBytes)) {
+  BadLaunches() : device_(*runtime().device()), memory_(device_.allocate(kBytes)) {
     device_.fill(memory_, 0, kBytes, nullptr);
     launch_.batch = 2;
     launch_.seqlen_q = 16;
@@ -103,10 +106,10 @@ class BadLaunches : public testing::Test {
     if (vectors_per_column(form) == 0) broken.startend_row_indices = 0;
     breaks(broken);
     device_.fill(memory_ + (3 << 16), 0xFF, 1 << 16, nullptr);
-    const auto kernel = tested_runtime().request(small_descriptor(form));
+    const auto kernel = runtime().request(small_descriptor(form));
     EXPECT_FALSE(broken_rules(kernel->descriptor(), broken).empty());
     try {
-      kernel->launch(broken);
+      kernel->launch(broken, nullptr, workspace());
     } catch (const Error& error) {
       EXPECT_EQ(error.code(), ErrorCode::kInvalidArgument);
       std::vector<std::byte> output(1 << 16);
@@ -117,20 +120,22 @@ class BadLaunches : public testing::Test {
     return "served";
   }
 
-  static constexpr std::size_t kBytes = 5 << 16;
+  Workspace workspace() const { return {memory_ + (5 << 16), 1 << 16}; }
+
+  static constexpr std::size_t kBytes = 6 << 16;
   Device& device_;
   DevicePointer memory_;
   ForwardLaunch launch_;
 };
 
-TEST_F(BadLaunches, AreLegalBeforeTheyAreBroken) {
+TEST_P(BadLaunches, AreLegalBeforeTheyAreBroken) {
   EXPECT_THAT(broken_rules(small_descriptor(MaskForm::kC1), launch_), testing::IsEmpty());
-  const auto kernel = tested_runtime().request(small_descriptor(MaskForm::kC1));
-  EXPECT_NO_THROW(kernel->launch(launch_));
+  const auto kernel = runtime().request(small_descriptor(MaskForm::kC1));
+  EXPECT_NO_THROW(kernel->launch(launch_, nullptr, workspace()));
   device_.synchronize(nullptr);
 }
 
-TEST_F(BadLaunches, WithAnEmptyExtentNameIt) {
+TEST_P(BadLaunches, WithAnEmptyExtentNameIt) {
   EXPECT_THAT(refusal([](ForwardLaunch& l) { l.batch = 0; }), HasSubstr("batch = 0"));
   EXPECT_THAT(refusal([](ForwardLaunch& l) { l.seqlen_q = 0; }), HasSubstr("seqlen_q = 0"));
   EXPECT_THAT(refusal([](ForwardLaunch& l) { l.seqlen_k = -5; }), HasSubstr("seqlen_k = -5"));
@@ -138,26 +143,59 @@ TEST_F(BadLaunches, WithAnEmptyExtentNameIt) {
   EXPECT_THAT(refusal([](ForwardLaunch& l) { l.num_heads_kv = 0; }), HasSubstr("num_heads_kv = 0"));
 }
 
-TEST_F(BadLaunches, WithMismatchedHeadsNameThem) {
+TEST_P(BadLaunches, WithMismatchedHeadsNameThem) {
   EXPECT_THAT(refusal([](ForwardLaunch& l) { l.num_heads_kv = 3; }), HasSubstr("num_heads_kv = 3"));
   EXPECT_THAT(refusal([](ForwardLaunch& l) { l.num_heads_mask = 3; }), HasSubstr("num_heads_mask = 3"));
   EXPECT_THAT(refusal([](ForwardLaunch& l) { l.num_heads_mask = 0; }), HasSubstr("num_heads_mask = 0"));
 }
 
-TEST_F(BadLaunches, WithUnalignedRowsNameTheTensorAndItsStride) {
+TEST_P(BadLaunches, WithUnalignedRowsNameTheTensorAndItsStride) {
   EXPECT_THAT(refusal([](ForwardLaunch& l) { l.query.data += 8; }), HasSubstr("query"));
   EXPECT_THAT(refusal([](ForwardLaunch& l) { l.key.stride_seqlen += 4; }), HasSubstr("key"));
   EXPECT_THAT(refusal([](ForwardLaunch& l) { l.value.stride_head = 33; }), HasSubstr("value"));
   EXPECT_THAT(refusal([](ForwardLaunch& l) { l.output.stride_batch += 1; }), HasSubstr("output"));
 }
 
-TEST_F(BadLaunches, WithoutATensorNameIt) {
+TEST_P(BadLaunches, WithANegativeStrideAreBadForTensorCopiesAlone) {
+  constexpr auto kBreaks = [](ForwardLaunch& l) { l.value.stride_seqlen *= -1; };
+  if (GetParam().name == "wgmma") {
+    EXPECT_THAT(refusal(kBreaks),
+                HasSubstr("value: the seqlen stride is -64 elements: the tensor copies of sm_90a take 0 to "
+                          "549755813887; request the kernel for sm_90, or copy the tensor"));
+  } else {
+    kBreaks(launch_);
+    EXPECT_THAT(broken_rules(small_descriptor(MaskForm::kC1), launch_), testing::IsEmpty());
+  }
+}
+
+TEST_P(BadLaunches, WithoutTheWorkspaceThatIsNeededNameIt) {
+  const auto kernel = runtime().request(small_descriptor(MaskForm::kC1));
+  const std::size_t needed = kernel->workspace_size(launch_);
+  EXPECT_EQ(needed > 0, GetParam().name == "wgmma");
+  if (needed == 0) {
+    EXPECT_NO_THROW(kernel->launch(launch_));
+    return;
+  }
+  const auto refusal_of = [&](const Workspace& given) -> std::string {
+    try {
+      kernel->launch(launch_, nullptr, given);
+    } catch (const Error& error) {
+      return error.what();
+    }
+    return "served";
+  };
+  EXPECT_THAT(refusal_of({}), HasSubstr("the workspace is null"));
+  EXPECT_THAT(refusal_of({workspace().data, needed - 1}), HasSubstr("the workspace has 15 bytes, 16 are needed"));
+  EXPECT_THAT(refusal_of({workspace().data + 8, needed}), HasSubstr("the workspace is at 0x"));
+}
+
+TEST_P(BadLaunches, WithoutATensorNameIt) {
   EXPECT_THAT(refusal([](ForwardLaunch& l) { l.query.data = 0; }), HasSubstr("query"));
   EXPECT_THAT(refusal([](ForwardLaunch& l) { l.output.data = 0; }), HasSubstr("output"));
   EXPECT_THAT(refusal([](ForwardLaunch& l) { l.startend_row_indices = 0; }), HasSubstr("startend_row_indices"));
 }
 
-TEST_F(BadLaunches, WithAScaleThatIsNotFiniteAndPositiveNameIt) {
+TEST_P(BadLaunches, WithAScaleThatIsNotFiniteAndPositiveNameIt) {
   for (auto breaks : {+[](ForwardLaunch& l) { l.softmax_scale = 0; }, +[](ForwardLaunch& l) { l.softmax_scale = -1; },
                       +[](ForwardLaunch& l) { l.softmax_scale = std::numeric_limits<float>::infinity(); },
                       +[](ForwardLaunch& l) { l.softmax_scale = std::nanf(""); }}) {
@@ -165,14 +203,14 @@ TEST_F(BadLaunches, WithAScaleThatIsNotFiniteAndPositiveNameIt) {
   }
 }
 
-TEST_F(BadLaunches, WithAWindowThatCannotBeNameIt) {
+TEST_P(BadLaunches, WithAWindowThatCannotBeNameIt) {
   EXPECT_THAT(refusal([](ForwardLaunch& l) { l.window_left = -2; }, MaskForm::kWindow), HasSubstr("window_left = -2"));
   EXPECT_THAT(refusal([](ForwardLaunch& l) { l.window_right = -7; }, MaskForm::kWindow),
               HasSubstr("window_right = -7"));
   EXPECT_THAT(refusal([](ForwardLaunch& l) { l.window_left = 4; }), HasSubstr("window"));
 }
 
-TEST_F(BadLaunches, ListEveryBrokenRuleAtOnce) {
+TEST_P(BadLaunches, ListEveryBrokenRuleAtOnce) {
   EXPECT_THAT(refusal([](ForwardLaunch& l) {
                 l.batch = 0;
                 l.num_heads_kv = 3;
@@ -182,6 +220,11 @@ TEST_F(BadLaunches, ListEveryBrokenRuleAtOnce) {
               testing::AllOf(HasSubstr("batch = 0"), HasSubstr("num_heads_kv = 3"), HasSubstr("key"),
                              HasSubstr("softmax_scale")));
 }
+
+INSTANTIATE_TEST_SUITE_P(Family, ForwardRequests, testing::ValuesIn(tested_families()),
+                         [](const auto& test) { return test.param.name; });
+INSTANTIATE_TEST_SUITE_P(Family, BadLaunches, testing::ValuesIn(tested_families()),
+                         [](const auto& test) { return test.param.name; });
 
 }  // namespace
 }  // namespace flashmask::forward_tests

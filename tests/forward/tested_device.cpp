@@ -2,12 +2,18 @@
 
 #include <stdlib.h>
 
+#include <array>
 #include <filesystem>
 #include <map>
+#include <optional>
+#include <ostream>
 #include <stdexcept>
+#include <utility>
 
 namespace flashmask::forward_tests {
 namespace {
+
+constexpr Target kHopper{90, true};
 
 /// The directory of the tests' cache.
 class CacheDirectory {
@@ -34,6 +40,21 @@ class CacheDirectory {
   bool temporary_ = false;
 };
 
+/// The runtime on an emulated device of this target with the order of this number, or on the GPU.
+Runtime& runtime_of(const std::optional<Target>& target, std::uint64_t order) {
+  tested_policy();  // its directory is made before, and removed after, the runtimes that use it
+  constexpr std::array kSchedules = {"random", "in-order", "reversed", "starved", "late-landings"};
+  if (!target) order = 0;
+  static std::map<std::pair<std::string, std::uint64_t>, std::unique_ptr<Runtime>> runtimes;
+  std::unique_ptr<Runtime>& runtime = runtimes[{target ? to_string(*target) : "", order}];
+  if (!runtime)
+    runtime = std::make_unique<Runtime>(
+        target ? open_emulated_device({.target = *target, .seed = order, .schedule = kSchedules[order % 5]})
+               : open_cuda_device(),
+        tested_policy());
+  return *runtime;
+}
+
 }  // namespace
 
 DeviceKind tested_device_kind() {
@@ -56,16 +77,29 @@ std::unique_ptr<Runtime> emulated_runtime(const Target& target, std::uint64_t se
   return std::make_unique<Runtime>(open_emulated_device({.target = target, .seed = seed}), tested_policy());
 }
 
-Runtime& tested_runtime(std::uint64_t seed) {
-  tested_policy();  // its directory is made before, and removed after, the runtimes that use it
-  static std::map<std::uint64_t, std::unique_ptr<Runtime>> runtimes;
-  if (tested_device_kind() == DeviceKind::kCuda) seed = 0;
-  std::unique_ptr<Runtime>& runtime = runtimes[seed];
-  if (!runtime) {
-    runtime = tested_device_kind() == DeviceKind::kCuda ? std::make_unique<Runtime>(open_cuda_device(), tested_policy())
-                                                        : emulated_runtime(Target{}, seed);
-  }
-  return *runtime;
+Runtime& tested_runtime(std::uint64_t order) {
+  const bool on_gpu = tested_device_kind() == DeviceKind::kCuda;
+  return runtime_of(on_gpu ? std::nullopt : std::optional(Target{}), order);
+}
+
+void PrintTo(const Family& family, std::ostream* stream) {
+  *stream << family.name;
+}
+
+std::vector<Family> emulated_families() {
+  return {{"mma_sync", Target{}}, {"wgmma", kHopper}};
+}
+
+std::vector<Family> tested_families() {
+  if (tested_device_kind() == DeviceKind::kEmulator) return emulated_families();
+  const Target target = tested_runtime().device()->properties().target;
+  if (target == kHopper) return {{"mma_sync", Target{90, false}}, {"wgmma", kHopper}};
+  return {{"mma_sync", target}};
+}
+
+Runtime& tested_runtime(const Family& family, std::uint64_t order) {
+  if (tested_device_kind() == DeviceKind::kCuda) return tested_runtime(order);
+  return runtime_of(family.target, order);
 }
 
 }  // namespace flashmask::forward_tests

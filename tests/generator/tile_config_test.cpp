@@ -3,6 +3,8 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <utility>
+
 #include "tests/generator/all_targets.h"
 
 namespace flashmask {
@@ -64,6 +66,22 @@ TEST(TileConfig, AllBrokenRulesAreListedAtOnceWithThoseOfTheDescriptor) {
   EXPECT_THAT(broken_rules(descriptor, {100, 24, 4, 1, false}),
               ElementsAre(HasSubstr("head_dim_v = 300"), HasSubstr("tile_q = 100"), HasSubstr("tile_k = 24"),
                           HasSubstr("stages = 1")));
+}
+
+TEST(TileConfig, OfThreeWarpgroupsHasNoProductsThatTheirRegistersCannotHold) {
+  KernelDescriptor descriptor;
+  descriptor.target = {90, true};
+  descriptor.head_dim_qk = 64;
+  for (const auto& [tile_k, head_dim_v] : {std::pair(64, 192), {192, 64}}) {
+    descriptor.head_dim_v = head_dim_v;
+    EXPECT_THAT(broken_rules(descriptor, {.tile_q = 192, .tile_k = tile_k, .warps = 12, .stages = 2}), IsEmpty());
+  }
+  for (const auto& [tile_k, head_dim_v] : {std::pair(64, 200), {208, 64}}) {
+    descriptor.head_dim_v = head_dim_v;
+    EXPECT_THAT(broken_rules(descriptor, {.tile_q = 192, .tile_k = tile_k, .warps = 12, .stages = 2}),
+                ElementsAre(HasSubstr("warps = 12: products of up to 192 columns fit the registers")));
+    EXPECT_THAT(broken_rules(descriptor, {.tile_q = 128, .tile_k = tile_k, .warps = 8, .stages = 2}), IsEmpty());
+  }
 }
 
 TEST(TileConfig, OfABackwardCutsKeysAmongWarpsAndMayShareThemBetweenTwo) {

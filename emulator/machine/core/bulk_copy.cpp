@@ -211,7 +211,6 @@ void write_shared_target(Launch& launch, const BulkCopy& copy, Cta& cta) {
     from += run.bytes;
   }
   launch.statistics.shared_bytes_written += copy.bytes;
-  --cta.copies_in_flight;
 }
 
 void write_global_target(Launch& launch, const BulkCopy& copy) {
@@ -268,6 +267,7 @@ void signal(Launch& launch, const BulkCopy& copy, Cta& cta) {
   }
   expect_bytes(warp, copy.lane, *mbarrier, -static_cast<std::int64_t>(copy.bytes));
   warp.operation = running;
+  ++mbarrier->landed;
   complete_if_done(launch, *mbarrier);
 }
 

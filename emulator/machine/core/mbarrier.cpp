@@ -38,10 +38,17 @@ void wake_waiting(Launch& launch) {
   }
 }
 
+void await_copies(Cta& cta, Mbarrier& mbarrier) {
+  cta.copies_in_flight -= mbarrier.unawaited;
+  mbarrier.unawaited = 0;
+}
+
 void complete_if_done(Launch& launch, Mbarrier& mbarrier) {
   if (mbarrier.pending != 0 || mbarrier.bytes != 0) return;
   ++mbarrier.phase;
   mbarrier.pending = mbarrier.expected;
+  mbarrier.unawaited += mbarrier.landed;
+  mbarrier.landed = 0;
   mbarrier.arriving.known.raise(mbarrier.agent, mbarrier.phase);
   mbarrier.completed = mbarrier.arriving;
   ++launch.progress;

@@ -30,6 +30,9 @@ struct Mbarrier {
   AccessRecord initialised;    ///< by mbarrier.init
   bool initialisation_fenced = false;
   bool is_remote = false;  ///< other CTAs of the cluster arrive, or copy
+  // Bulk copies that signalled it and that count as in flight, as nobody has waited for them:
+  std::uint64_t landed = 0;     ///< in this phase
+  std::uint64_t unawaited = 0;  ///< in completed ones
 };
 
 /// The mbarriers of a CTA.
@@ -45,6 +48,9 @@ class Mbarriers {
  private:
   std::vector<Mbarrier> all_;  ///< a dozen: looked through
 };
+
+/// Somebody has waited for all completed phases: the copies that were part of them are over.
+void await_copies(Cta& cta, Mbarrier& mbarrier);
 
 /// Completes the phase when nothing is pending, and wakes who waits for it.
 void complete_if_done(Launch& launch, Mbarrier& mbarrier);

@@ -152,7 +152,8 @@ struct Cta {
   AlignedBytes local;
   AlignedBytes local_shadow;
   std::array<Barrier, 16> barriers;
-  /// cp.async instructions that not all of their lanes waited for, and bulk copies that have not landed.
+  /// Copies to its shared memory that nobody has waited for: cp.async instructions while lanes of theirs have not, and
+  /// bulk copies whose phase nobody has seen complete.
   std::uint64_t copies_in_flight = 0;
   RaceShadow races;
   /// Asynchronous operations in flight that read a granule of 16 bytes.

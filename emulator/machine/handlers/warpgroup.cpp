@@ -6,6 +6,7 @@
 
 #include <fmt/format.h>
 
+#include "emulator/machine/handlers/fragment.h"
 #include "emulator/machine/handlers/memory_access.h"
 
 namespace flashmask::emulator {
@@ -185,6 +186,7 @@ bool read_operands(Warp& warp, const Operation& operation, WarpgroupOperands& op
   check_warpgroup(warp);
   const WarpgroupProduct& product = warp.launch->kernel->products[operation.immediate];
   operands.product = &product;
+  count_product(warp);
   operands.accumulates = accumulates(warp, product.accumulates);
   const std::uint64_t a_bits = product.a_in_registers ? 0 : warp.lanes<std::uint64_t>(product.a[0])[0];
   const std::span<const Ref> fragment(product.a.data(), product.a_in_registers ? product.a.size() : 0);
