@@ -150,6 +150,12 @@ std::string to_string(const TileConfig& config) {
                      config.query_slots == 1 ? "" : fmt::format(" q{}", config.query_slots));
 }
 
+std::string to_word(const TileConfig& config) {
+  std::string word = to_string(config);
+  std::ranges::replace(word, ' ', ',');
+  return word;
+}
+
 std::optional<TileConfig> parse_tile_config(std::string_view text) {
   std::string spaced(text);
   if (spaced.find(' ') == std::string::npos) std::ranges::replace(spaced, ',', ' ');

@@ -3,8 +3,6 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
-#include <algorithm>
-
 #include "tests/generator/all_targets.h"
 
 namespace flashmask {
@@ -247,10 +245,10 @@ TEST(TileConfig, IsReadBackFromWhatIsWritten) {
                                         stages,           (flags & 1) != 0, column_warps,
                                         (flags & 2) != 0, (flags & 4) != 0, query_slots};
                 const std::string text = to_string(config);
-                std::string with_commas = text;
-                std::ranges::replace(with_commas, ' ', ',');
+                const std::string word = to_word(config);
+                ASSERT_EQ(word.find(' '), std::string::npos) << word;
                 ASSERT_EQ(parse_tile_config(text), config) << text;
-                ASSERT_EQ(parse_tile_config(with_commas), config) << with_commas;
+                ASSERT_EQ(parse_tile_config(word), config) << word;
                 ++configs;
               }
             }
@@ -302,6 +300,7 @@ TEST(TileConfig, IsWrittenInOneShortLine) {
   EXPECT_EQ(to_string(kConfig), "128x64 w4 s2");
   EXPECT_NE(to_string(kConfig), to_string(TileConfig{128, 64, 4, 2, true}));
   EXPECT_EQ(to_string(TileConfig{128, 128, 8, 2, false, 1, true, true, 2}), "128x128 w8 s2 overlap turns q2");
+  EXPECT_EQ(to_word(TileConfig{128, 128, 8, 2, false, 1, true, true, 2}), "128x128,w8,s2,overlap,turns,q2");
 }
 
 }  // namespace

@@ -51,8 +51,10 @@ FLASHMASK_API TileConfig default_tile_config(const KernelDescriptor& descriptor)
 FLASHMASK_API ResourceEstimate estimate_resources(const KernelDescriptor& descriptor, const TileConfig& config);
 /// e.g. "128x64 w4 s2", or "128x128 w8 s2 overlap turns q2".
 FLASHMASK_API std::string to_string(const TileConfig& config);
-/// The configuration that to_string() writes like this; there may be a comma in place of every space. Empty for any
-/// other text; whether a kernel can have the configuration is not judged here.
+/// The same as one word of a shell, with commas: "128x64,w4,s2".
+FLASHMASK_API std::string to_word(const TileConfig& config);
+/// The configuration that to_string() or to_word() writes like this. Empty for any other text, and for "any tile";
+/// whether a kernel can have the configuration is not judged here.
 FLASHMASK_API std::optional<TileConfig> parse_tile_config(std::string_view text);
 
 }  // namespace flashmask
