@@ -42,9 +42,8 @@ void check_wgmma_tile(std::vector<std::string>& rules, const TileConfig& config)
 }
 
 void check_nothing_of_wgmma_forwards(std::vector<std::string>& rules, const TileConfig& config) {
-  if (config.overlap)
-    rules.emplace_back("overlap = true: only a forward for sm_90a has products that run by themselves; leave it false");
-  if (config.turns) rules.emplace_back("turns = true: only a forward for sm_90a has warpgroups; leave it false");
+  if (config.overlap) rules.emplace_back("overlap = true: only a forward for sm_90a has this schedule; leave it false");
+  if (config.turns) rules.emplace_back("turns = true: only a forward for sm_90a has this schedule; leave it false");
   if (config.query_slots != 1)
     rules.push_back(
         fmt::format("query_slots = {}: only a forward for sm_90a goes on to further query tiles; leave it at 1",

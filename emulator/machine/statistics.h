@@ -18,8 +18,8 @@ struct Statistics {
   /// Extra passes over shared memory beyond the fewest that the access needs (32 banks of 4 bytes, 128-bit accesses in
   /// quarter warps, 64-bit in half warps, ldmatrix and cp.async per group of eight 16-byte rows).
   std::uint64_t shared_bank_conflicts = 0;
-  /// Matrix products that were issued while at least one cp.async of their warp's CTA was still in flight, and those
-  /// issued while none was.
+  /// Matrix products, wgmma's once for each of its warps, that were issued while at least one cp.async of their warp's
+  /// CTA, bulk or not, was still in flight, and those issued while none was.
   std::uint64_t mma_with_copy_in_flight = 0;
   std::uint64_t mma_without_copy_in_flight = 0;
   std::uint64_t ctas = 0;

@@ -106,7 +106,7 @@ class BadLaunches : public testing::Test {
     const auto kernel = tested_runtime().request(small_descriptor(form));
     EXPECT_FALSE(broken_rules(kernel->descriptor(), broken).empty());
     try {
-      kernel->launch(broken, nullptr, workspace());
+      kernel->launch(broken);
     } catch (const Error& error) {
       EXPECT_EQ(error.code(), ErrorCode::kInvalidArgument);
       std::vector<std::byte> output(1 << 16);
@@ -117,9 +117,7 @@ class BadLaunches : public testing::Test {
     return "served";
   }
 
-  Workspace workspace() const { return {memory_ + (5 << 16), 1 << 16}; }
-
-  static constexpr std::size_t kBytes = 6 << 16;
+  static constexpr std::size_t kBytes = 5 << 16;
   Device& device_;
   DevicePointer memory_;
   ForwardLaunch launch_;
@@ -128,7 +126,7 @@ class BadLaunches : public testing::Test {
 TEST_F(BadLaunches, AreLegalBeforeTheyAreBroken) {
   EXPECT_THAT(broken_rules(small_descriptor(MaskForm::kC1), launch_), testing::IsEmpty());
   const auto kernel = tested_runtime().request(small_descriptor(MaskForm::kC1));
-  EXPECT_NO_THROW(kernel->launch(launch_, nullptr, workspace()));
+  EXPECT_NO_THROW(kernel->launch(launch_));
   device_.synchronize(nullptr);
 }
 

@@ -21,24 +21,26 @@ KernelDescriptor descriptor_of(Pass pass, Target target) {
   return descriptor;
 }
 
-TEST(KernelFamily, OfForwardsForSm90aIsWgmmaWhateverTheirFormAndHeadDims) {
-  for (MaskForm form : test::kAllForms) {
-    for (int head_dim : {8, 64, 72, 128, 256}) {
-      KernelDescriptor descriptor = descriptor_of(Pass::kForward, kHopper);
-      descriptor.mask_form = form;
-      descriptor.head_dim_qk = descriptor.head_dim_v = head_dim;
-      EXPECT_TRUE(uses_wgmma(descriptor)) << to_string(descriptor);
-      EXPECT_EQ(family_of(descriptor).name, "wgmma");
-      EXPECT_EQ(family_of(descriptor).targets, "sm_90a");
-      EXPECT_THAT(family_of(descriptor).note, IsEmpty());
+TEST(KernelFamily, OfAttentionForSm90aIsWgmmaWhateverTheFormAndHeadDims) {
+  for (Pass pass : {Pass::kForward, Pass::kBackward}) {
+    for (MaskForm form : test::kAllForms) {
+      for (int head_dim : {8, 64, 72, 128, 256}) {
+        KernelDescriptor descriptor = descriptor_of(pass, kHopper);
+        descriptor.mask_form = form;
+        descriptor.head_dim_qk = descriptor.head_dim_v = head_dim;
+        EXPECT_TRUE(uses_wgmma(descriptor)) << to_string(descriptor);
+        EXPECT_EQ(family_of(descriptor).name, "wgmma");
+        EXPECT_EQ(family_of(descriptor).targets, "sm_90a");
+        EXPECT_THAT(family_of(descriptor).note, IsEmpty());
+      }
     }
   }
 }
 
 TEST(KernelFamily, OfAllOtherAttentionIsMmaSync) {
   for (const Target& target : test::all_targets()) {
+    if (target == kHopper) continue;
     for (Pass pass : {Pass::kForward, Pass::kBackward}) {
-      if (pass == Pass::kForward && target == kHopper) continue;
       const KernelDescriptor descriptor = descriptor_of(pass, target);
       EXPECT_FALSE(uses_wgmma(descriptor)) << to_string(descriptor);
       EXPECT_EQ(family_of(descriptor).name, "mma.sync");
@@ -60,8 +62,8 @@ TEST(KernelFamily, OfMasksMultipliesNothing) {
 }
 
 TEST(KernelFamily, AnArchSpecificTargetIsToldOfThePassThatItHasNotOfItsOwnYet) {
-  EXPECT_THAT(family_of(descriptor_of(Pass::kBackward, kHopper)).note,
-              AllOf(HasSubstr("no backward of its own for sm_90a"), HasSubstr("sm_90 gets the same")));
+  EXPECT_THAT(family_of(descriptor_of(Pass::kBackward, {120, true})).note,
+              AllOf(HasSubstr("no backward of its own for sm_120a"), HasSubstr("sm_120 gets the same")));
   EXPECT_THAT(family_of(descriptor_of(Pass::kForward, {100, true})).note,
               AllOf(HasSubstr("no forward of its own for sm_100a"), HasSubstr("sm_100 gets the same")));
 }

@@ -72,9 +72,9 @@ TEST(CommandExplain, SaysWhichFamilyServesAPass) {
   const TemporaryDirectory directory;
   EXPECT_THAT(run_command_line(directory, selection("explain", "128", "sm_90a")).out,
               AllOf(HasSubstr("family      wgmma (sm_90a)\n"), Not(HasSubstr("of its own"))));
-  EXPECT_THAT(run_command_line(directory, selection("explain", "128", "sm_90a", {"--pass", "backward"})).out,
+  EXPECT_THAT(run_command_line(directory, selection("explain", "128", "sm_100a", {"--pass", "backward"})).out,
               AllOf(HasSubstr("family      mma.sync (sm_80 and up)\n"),
-                    HasSubstr("there is no backward of its own for sm_90a yet")));
+                    HasSubstr("there is no backward of its own for sm_100a yet")));
   EXPECT_THAT(run_command_line(directory, selection("explain", "128", "sm_90")).out, Not(HasSubstr("of its own")));
 }
 

@@ -118,7 +118,7 @@ std::vector<RunCase> run_cases() {
     add(sized("F4Tiled", 50, 66, 4), false, {"--tile", "16,32"});
     add(sized("NoneOnSm90a", 70, 140, 0), false, {"--target", "sm_90a"});
     dims.name = "F4OnSm90a" + suffix;
-    add(dims, false, {"--target", "sm_90a", "--tile", "64,32"});
+    add(dims, false, {"--target", "sm_90a", "--tile", "128,32"});
     heads.name = "F2OnSm90a" + suffix;
     add(heads, false, {"--target", "sm_90a", "--config", "128x48,w8,s3,turns"});
   }

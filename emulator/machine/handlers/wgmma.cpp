@@ -6,6 +6,7 @@
 #endif
 
 #include "emulator/machine/handlers/families.h"
+#include "emulator/machine/handlers/fragment.h"
 #include "emulator/machine/handlers/half.h"
 #include "emulator/machine/handlers/lanes.h"
 #include "emulator/machine/handlers/warpgroup.h"
@@ -121,6 +122,7 @@ template <class H>
 void multiply(Warp& warp, const Operation& operation) {
   WarpgroupOperands operands;
   if (!read_operands(warp, operation, operands)) return;
+  count_product(warp);
   const WarpgroupProduct& product = *operands.product;
   const std::uint32_t blocks = product.columns / kBlock;
   const float sign = product.negates ? -1.0f : 1.0f;
