@@ -81,20 +81,23 @@ TEST(CommandCompile, AFoundKernelNeedsNoCompilerAndAMissingOneSaysSo) {
 }
 
 TEST(CommandCompile, UnderNoJitAMissIsExitCodeFiveAndItsHintIsTheCommandThatMendsIt) {
-  const TemporaryDirectory directory;
-  const Outcome miss = run_command_line(directory, selection("compile", {"--json"}), {{"FLASHMASK_NO_JIT", "1"}});
-  EXPECT_EQ(miss.exit_code, 5);
-  EXPECT_EQ(miss.out, "");
-  const std::string told = miss.err;
-  const std::size_t start = told.find("flashmask compile ");
-  ASSERT_NE(start, std::string::npos) << told;
-  Words words;
-  std::istringstream stream(told.substr(start, told.find_first_of("\n`'\"", start) - start));
-  for (std::string word; stream >> word;) words.push_back(word);
-  words.erase(words.begin());
-  const Outcome mended = run_command_line(directory, words);
-  ASSERT_EQ(mended.exit_code, 0) << mended.err;
-  EXPECT_EQ(run_command_line(directory, selection("compile", {"--json"}), {{"FLASHMASK_NO_JIT", "1"}}).exit_code, 0);
+  for (const Words& tiles : {Words{}, Words{"--tile", "64,32"}, Words{"--config", "64x48,w2,s3,qreg"}}) {
+    const TemporaryDirectory directory;
+    const Words wanted = selection("compile", tiles);
+    const Outcome miss = run_command_line(directory, wanted, {{"FLASHMASK_NO_JIT", "1"}});
+    EXPECT_EQ(miss.exit_code, 5);
+    EXPECT_EQ(miss.out, "");
+    const std::string told = miss.err;
+    const std::size_t start = told.find("flashmask compile ");
+    ASSERT_NE(start, std::string::npos) << told;
+    Words words;
+    std::istringstream stream(told.substr(start, told.find_first_of("\n`'\"", start) - start));
+    for (std::string word; stream >> word;) words.push_back(word);
+    words.erase(words.begin());
+    const Outcome mended = run_command_line(directory, words);
+    ASSERT_EQ(mended.exit_code, 0) << mended.err;
+    EXPECT_EQ(run_command_line(directory, wanted, {{"FLASHMASK_NO_JIT", "1"}}).exit_code, 0) << told;
+  }
 }
 
 TEST(CommandCompile, ACacheThatCannotBeUsedIsOneWarning) {
