@@ -48,6 +48,7 @@ std::string config_text(const KernelDescriptor& descriptor, const TileConfig& co
              "inline constexpr bool kRegistersAreShort = {};\n"
              "inline constexpr bool kDeterministic = {};\n"
              "inline constexpr int kTurns = 1;\n"
+             "inline constexpr bool kTermsApart = false;\n"
              "inline constexpr bool kTakesTickets = {};\n"
              "inline constexpr bool kHasVectorReductions = {};\n"
              "inline constexpr int kSharedBytes = {};\n"

@@ -85,7 +85,14 @@ __device__ __forceinline__ void prepare_backward(const BackwardArguments& argume
         terms = {lse * kLog2e, sum};
       }
     }
-    arguments.row_terms[static_cast<long long>(blockIdx.x) * config::kTileQ + row_of_tile] = terms;
+    RowTerms* of_tile = arguments.row_terms + static_cast<long long>(blockIdx.x) * config::kTileQ;
+    if constexpr (config::kTermsApart) {
+      auto* shifts = reinterpret_cast<float*>(of_tile);
+      shifts[row_of_tile] = terms.shift;
+      shifts[config::kTileQ + row_of_tile] = terms.delta;
+    } else {
+      of_tile[row_of_tile] = terms;
+    }
   }
 }
 

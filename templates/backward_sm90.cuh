@@ -347,8 +347,6 @@ class Consumer {
   __device__ __forceinline__ bool absorb(KeyGradient& key_gradient, ValueGradient& value_gradient) {
     rings_.query.wait_until_full(steps_);
     const QueryTile query{shared_ + Layout::kQuery + rings_.query.slot(steps_) * QueryTile::kBytes};
-    const unsigned terms = shared_ + Layout::kTerms + rings_.query.slot(steps_) * Layout::kTermsBytes +
-                           (first_score_row() + lane() % 4 * 2) * static_cast<int>(sizeof(RowTerms));
     Scores scores;
     multiply_by_rows(scores, KeyTile{shared_ + Layout::kKey}, query);
     rings_.output_gradient.wait_until_full(steps_);
@@ -359,12 +357,12 @@ class Consumer {
 
     wait_products<1>(scores);
     if (note().is_partial) hide(scores);
-    exponentiate(scores, terms);
+    exponentiate(scores);
     ScoreOperands probabilities;
     pack(probabilities, scores);
     keep_before(probabilities);
     wait_products<0>(gradient);
-    multiply_by_probabilities(gradient, scores, terms);
+    multiply_by_probabilities(gradient, scores);
     ScoreOperands gradients;
     pack(gradients, gradient);
     store(score_gradient(), gradients);
@@ -483,32 +481,53 @@ class Consumer {
     }
   }
 
-  /// Turns scores into P. `terms`: those of the lane's first row.
-  __device__ __forceinline__ void exponentiate(Scores& scores, unsigned terms) const {
+  enum Term { kShift, kDelta };
+  /// The shifts or deltas of the two neighbouring rows that the lane has in block n.
+  template <Term kTerm>
+  __device__ __forceinline__ void read_terms(float (&of_rows)[2], unsigned terms, int n) const {
+    const int row = first_score_row() + 8 * n;
+    if constexpr (config::kTermsApart) {
+      load_shared(of_rows, terms + ((kTerm == kShift ? 0 : config::kTileQ) + row) * 4);
+    } else {
+      float both[4];
+      load_shared(both, terms + row * 8);
+      of_rows[0] = both[kTerm];
+      of_rows[1] = both[2 + kTerm];
+    }
+  }
+  /// The address of the first terms of the lane.
+  __device__ __forceinline__ unsigned terms() const {
+    return shared_ + Layout::kTerms + rings_.query.slot(steps_) * Layout::kTermsBytes +
+           lane() % 4 * (config::kTermsApart ? 8 : 16);
+  }
+
+  /// Turns scores into P.
+  __device__ __forceinline__ void exponentiate(Scores& scores) const {
+    const unsigned lane_terms = terms();
 #pragma unroll
     for (int n = 0; n < kScoreBlocks; ++n) {
-      float of_rows[4];  // shift and delta of two neighbouring rows
-      load_shared(of_rows, terms + 8 * n * static_cast<int>(sizeof(RowTerms)));
+      float shift[2];
+      read_terms<kShift>(shift, lane_terms, n);
 #pragma unroll
       for (int i = 0; i < 4; ++i) {
         // P is never above 1; where huge scores lose their last bits, it stays there.
         float& p = scores.block[0][n].at[i];
-        p = exp2_approx(fminf(__fmaf_rn(p, arguments_.softmax_scale_log2, -of_rows[i % 2 * 2]), 0.0f));
+        p = exp2_approx(fminf(__fmaf_rn(p, arguments_.softmax_scale_log2, -shift[i % 2]), 0.0f));
       }
     }
   }
 
   /// Turns dP into dS / scale.
-  __device__ __forceinline__ void multiply_by_probabilities(Scores& gradient, const Scores& probabilities,
-                                                            unsigned terms) const {
+  __device__ __forceinline__ void multiply_by_probabilities(Scores& gradient, const Scores& probabilities) const {
+    const unsigned lane_terms = terms();
 #pragma unroll
     for (int n = 0; n < kScoreBlocks; ++n) {
-      float of_rows[4];
-      load_shared(of_rows, terms + 8 * n * static_cast<int>(sizeof(RowTerms)));
+      float delta[2];
+      read_terms<kDelta>(delta, lane_terms, n);
 #pragma unroll
       for (int i = 0; i < 4; ++i) {
         float& ds = gradient.block[0][n].at[i];
-        ds = probabilities.block[0][n].at[i] * (ds - of_rows[i % 2 * 2 + 1]);
+        ds = probabilities.block[0][n].at[i] * (ds - delta[i % 2]);
       }
     }
   }

@@ -56,6 +56,9 @@ __device__ __forceinline__ void load_shared(int (&out)[4], unsigned address) {
                : "memory");
 }
 
+__device__ __forceinline__ void load_shared(float (&out)[2], unsigned address) {
+  asm volatile("ld.shared.v2.f32 {%0, %1}, [%2];" : "=f"(out[0]), "=f"(out[1]) : "r"(address) : "memory");
+}
 __device__ __forceinline__ void load_shared(float (&out)[4], unsigned address) {
   asm volatile("ld.shared.v4.f32 {%0, %1, %2, %3}, [%4];"
                : "=f"(out[0]), "=f"(out[1]), "=f"(out[2]), "=f"(out[3])
