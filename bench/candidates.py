@@ -170,9 +170,9 @@ class Sdpa:
                           "enable_gqa": problem.group > 1}
 
     def run(self):
+        self.out = None
         with self.context():
-            self.out = None
-        self.out = self.sdpa(*self.inputs, **self.arguments).transpose(1, 2)
+            self.out = self.sdpa(*self.inputs, **self.arguments).transpose(1, 2)
 
     def first_run(self):
         """A run whose failure says what PyTorch has against this backend, which it tells in warnings."""
