@@ -109,7 +109,7 @@ class Library:
     def __init__(self, path):
         self._c = ctypes.CDLL(path)
         texts = {"fm_version": [], "fm_last_error": [], "fm_last_hint": [], "fm_status_name": [c_int]}
-        releases = ("fm_device_release", "fm_runtime_release", "fm_kernel_release")
+        releases = ("fm_device_release", "fm_runtime_release", "fm_kernel_release", "fm_prepared_release")
         calls = {
             "fm_device_open_cuda": [c_int, POINTER(c_void_p)],
             "fm_device_open_emulator": [c_char_p, c_uint64, POINTER(c_void_p)],
@@ -128,6 +128,9 @@ class Library:
             "fm_kernel_launch_forward": [c_void_p, POINTER(ForwardArgs), c_uint64, c_void_p],
             "fm_kernel_backward_workspace_size": [c_void_p, POINTER(BackwardArgs), POINTER(c_size_t)],
             "fm_kernel_launch_backward": [c_void_p, POINTER(BackwardArgs), c_uint64, c_size_t, c_void_p],
+            "fm_kernel_prepare_forward": [c_void_p, POINTER(ForwardArgs), c_uint64, c_size_t, POINTER(c_void_p)],
+            "fm_kernel_prepare_backward": [c_void_p, POINTER(BackwardArgs), c_uint64, c_size_t, POINTER(c_void_p)],
+            "fm_prepared_launch": [c_void_p, c_void_p],
             "fm_policy_from_environment": [POINTER(Policy)],
             "fm_plan_size": [POINTER(MaskShape), c_int, c_int, POINTER(c_size_t)],
             "fm_plan_build": [c_void_p, POINTER(MaskShape), c_int, c_int, c_uint64, c_uint64, c_size_t, c_void_p],
@@ -268,6 +271,28 @@ class Kernel(Handle):
 
     def launch_backward(self, args, workspace, workspace_bytes, stream=None):
         self.library.call("fm_kernel_launch_backward", self.handle, byref(args), workspace, workspace_bytes, stream)
+
+    def prepare(self, args, workspace=0, workspace_bytes=0):
+        """What launch() would do with these arguments, and as often as wanted."""
+        return self._prepared("fm_kernel_prepare_forward", args, workspace, workspace_bytes)
+
+    def prepare_backward(self, args, workspace, workspace_bytes):
+        return self._prepared("fm_kernel_prepare_backward", args, workspace, workspace_bytes)
+
+    def _prepared(self, name, args, workspace, workspace_bytes):
+        handle = c_void_p()
+        self.library.call(name, self.handle, byref(args), workspace, workspace_bytes, byref(handle))
+        return PreparedLaunch(self.library, handle)
+
+
+class PreparedLaunch(Handle):
+    """Needs neither its kernel nor its arguments any more, but the device memory that these name."""
+
+    def __init__(self, library, handle):
+        super().__init__(library, "fm_prepared_release", handle)
+
+    def launch(self, stream=None):
+        self.library.call("fm_prepared_launch", self.handle, stream)
 
 
 class Runtime(Handle):

@@ -9,8 +9,8 @@
 #include "generator/forward_layout.h"
 #include "generator/kernel_family.h"
 #include "runtime/backward_rules.h"
+#include "runtime/dispatched_launch.h"
 #include "runtime/plan/layout.h"
-#include "templates/backward_sm90_arguments.cuh"
 
 namespace flashmask {
 namespace {
@@ -158,35 +158,13 @@ std::size_t BackwardKernel::workspace_size(const BackwardLaunch& launch) const {
   return backward_workspace(descriptor(), config(), launch.forward, device().properties().multiprocessors).bytes;
 }
 
-void BackwardKernel::launch(const BackwardLaunch& launch, Stream stream, Workspace workspace) const {
-  refuse_broken(broken_rules(descriptor(), launch, config()));
-  const DeviceProperties& properties = device().properties();
-  const BackwardWorkspace layout =
-      backward_workspace(descriptor(), config(), launch.forward, properties.multiprocessors);
-  refuse_broken(broken_workspace_rules(descriptor(), launch, workspace, layout.bytes));
-
-  const BackwardArguments arguments = backward_arguments(descriptor(), launch, workspace.data, layout, properties);
-  const auto batch = static_cast<std::uint32_t>(arguments.batch);
-  const auto row_tiles = static_cast<std::uint32_t>(arguments.row_tiles * arguments.num_heads_q) * batch;
-  const auto key_tiles = static_cast<std::uint32_t>(arguments.key_tiles * arguments.num_heads_kv) * batch;
-  const auto splits = static_cast<std::uint32_t>(arguments.splits);
-  const auto parameter = std::as_bytes(std::span(&arguments, 1));
-  device().launch(*loaded_[0], {.grid = {row_tiles, 1, 1}, .block = generator::kBackwardPrepareThreads}, parameter,
-                  stream);
-  if (generator::uses_wgmma(descriptor())) {
-    launch_sm90(launch, arguments, stream);
-  } else {
-    device().launch(*loaded_[1], {.grid = {key_tiles * splits, 1, 1}, .block = threads_, .shared_bytes = shared_bytes_},
-                    parameter, stream);
-  }
-  device().launch(
-      *loaded_[2],
-      {.grid = {row_tiles + (splits > 1 ? 2 * key_tiles : 0), 1, 1}, .block = generator::kBackwardFinishThreads},
-      parameter, stream);
-}
-
-void BackwardKernel::launch_sm90(const BackwardLaunch& launch, const BackwardArguments& arguments,
-                                 Stream stream) const {
+BackwardSm90Arguments BackwardKernel::arguments_of(const BackwardLaunch& launch, DevicePointer workspace,
+                                                   const BackwardWorkspace& layout) const {
+  BackwardSm90Arguments arguments{};
+  arguments.backward = backward_arguments(descriptor(), launch, workspace, layout, device().properties());
+  const BackwardArguments& backward = arguments.backward;
+  arguments.work_items = backward.key_tiles * backward.num_heads_kv * backward.splits * backward.batch;
+  if (!generator::uses_wgmma(descriptor())) return arguments;
   const ForwardLaunch& forward = launch.forward;
   const auto of_rows = [&](const TensorView& tensor, int head_dim) {
     return tensor_map(device(), tensor, forward.batch, forward.seqlen_q, forward.num_heads_q, head_dim,
@@ -196,19 +174,55 @@ void BackwardKernel::launch_sm90(const BackwardLaunch& launch, const BackwardArg
     return tensor_map(device(), tensor, forward.batch, forward.seqlen_k, forward.num_heads_kv, head_dim,
                       config().tile_k);
   };
-  const BackwardSm90Arguments of_main{
-      .query = of_rows(forward.query, descriptor().head_dim_qk),
-      .output_gradient = of_rows(launch.output_gradient, descriptor().head_dim_v),
-      .key = of_keys(forward.key, descriptor().head_dim_qk),
-      .value = of_keys(forward.value, descriptor().head_dim_v),
-      .backward = arguments,
-      .work_items = arguments.key_tiles * arguments.num_heads_kv * arguments.splits * arguments.batch,
+  arguments.query = of_rows(forward.query, descriptor().head_dim_qk);
+  arguments.output_gradient = of_rows(launch.output_gradient, descriptor().head_dim_v);
+  arguments.key = of_keys(forward.key, descriptor().head_dim_qk);
+  arguments.value = of_keys(forward.value, descriptor().head_dim_v);
+  return arguments;
+}
+
+BackwardKernel::Dispatch BackwardKernel::dispatch_of(const BackwardLaunch& launch, const Workspace& workspace) const {
+  refuse_broken(broken_rules(descriptor(), launch, config()));
+  const DeviceProperties& properties = device().properties();
+  const BackwardWorkspace layout =
+      backward_workspace(descriptor(), config(), launch.forward, properties.multiprocessors);
+  refuse_broken(broken_workspace_rules(descriptor(), launch, workspace, layout.bytes));
+
+  const BackwardSm90Arguments arguments = arguments_of(launch, workspace.data, layout);
+  const BackwardArguments& backward = arguments.backward;
+  const auto batch = static_cast<std::uint32_t>(backward.batch);
+  const auto row_tiles = static_cast<std::uint32_t>(backward.row_tiles * backward.num_heads_q) * batch;
+  const auto key_tiles = static_cast<std::uint32_t>(backward.key_tiles * backward.num_heads_kv) * batch;
+  // With wgmma, CTAs stay on their multiprocessors and take their work by tickets.
+  const auto main_ctas = static_cast<std::uint32_t>(generator::uses_wgmma(descriptor())
+                                                        ? std::min(arguments.work_items, properties.multiprocessors)
+                                                        : arguments.work_items);
+  return {
+      .arguments = arguments,
+      .geometries = {{
+          {.grid = {row_tiles, 1, 1}, .block = generator::kBackwardPrepareThreads},
+          {.grid = {main_ctas, 1, 1}, .block = threads_, .shared_bytes = shared_bytes_},
+          {.grid = {row_tiles + (backward.splits > 1 ? 2 * key_tiles : 0), 1, 1},
+           .block = generator::kBackwardFinishThreads},
+      }},
   };
-  // They stay on their multiprocessors and take their work by tickets.
-  const int ctas = std::min(of_main.work_items, device().properties().multiprocessors);
-  device().launch(*loaded_[1],
-                  {.grid = {static_cast<std::uint32_t>(ctas), 1, 1}, .block = threads_, .shared_bytes = shared_bytes_},
-                  std::as_bytes(std::span(&of_main, 1)), stream);
+}
+
+void BackwardKernel::enqueue(const Dispatch& dispatch, Stream stream) const {
+  const auto of_all = std::as_bytes(std::span(&dispatch.arguments.backward, 1));
+  const std::span<const std::byte> of_main =
+      generator::uses_wgmma(descriptor()) ? std::as_bytes(std::span(&dispatch.arguments, 1)) : of_all;
+  device().launch(*loaded_[0], dispatch.geometries[0], of_all, stream);
+  device().launch(*loaded_[1], dispatch.geometries[1], of_main, stream);
+  device().launch(*loaded_[2], dispatch.geometries[2], of_all, stream);
+}
+
+void BackwardKernel::launch(const BackwardLaunch& launch, Stream stream, Workspace workspace) const {
+  enqueue(dispatch_of(launch, workspace), stream);
+}
+
+std::unique_ptr<const PreparedLaunch> BackwardKernel::prepare(const BackwardLaunch& launch, Workspace workspace) const {
+  return std::make_unique<const DispatchedLaunch<BackwardKernel>>(shared_from_this(), dispatch_of(launch, workspace));
 }
 
 }  // namespace flashmask

@@ -5,31 +5,9 @@
 #include <string>
 
 #include "runtime/attention_kernel.h"
-#include "templates/backward_arguments.cuh"
+#include "templates/backward_sm90_arguments.cuh"
 
 namespace flashmask {
-
-/// The kernels of a backward, loaded on a device: one prepares the rows' terms and clears sums, one makes dK and dV and
-/// sums up dQ, one rounds sums to the tensors.
-class BackwardKernel final : public AttentionKernel {
- public:
-  /// Loads the image that the device runs. Throws what Device::load() throws.
-  BackwardKernel(std::shared_ptr<Device> device, const generator::KernelSource& source, const StoredKernel& stored,
-                 std::string digest);
-
-  using Kernel::launch;
-  using Kernel::workspace_size;
-  std::size_t workspace_size(const BackwardLaunch& arguments) const override;
-  void launch(const BackwardLaunch& arguments, Stream stream, Workspace workspace) const override;
-
- private:
-  /// The main kernel with wgmma.
-  void launch_sm90(const BackwardLaunch& launch, const BackwardArguments& arguments, Stream stream) const;
-
-  std::uint32_t threads_;
-  std::uint32_t shared_bytes_;
-  std::array<std::shared_ptr<const LoadedKernel>, 3> loaded_;  ///< in the order of their launches
-};
 
 /// Where the arrays of a backward lie in its workspace: offsets in bytes, multiples of 16.
 struct BackwardWorkspace {
@@ -44,6 +22,41 @@ struct BackwardWorkspace {
   std::size_t tickets = 0;
   std::size_t bytes = 0;
 };
+
+/// The kernels of a backward, loaded on a device: one prepares the rows' terms and clears sums, one makes dK and dV and
+/// sums up dQ, one rounds sums to the tensors.
+class BackwardKernel final : public AttentionKernel, public std::enable_shared_from_this<BackwardKernel> {
+ public:
+  /// Loads the image that the device runs. Throws what Device::load() throws.
+  BackwardKernel(std::shared_ptr<Device> device, const generator::KernelSource& source, const StoredKernel& stored,
+                 std::string digest);
+
+  using Kernel::launch;
+  using Kernel::prepare;
+  using Kernel::workspace_size;
+  std::size_t workspace_size(const BackwardLaunch& arguments) const override;
+  void launch(const BackwardLaunch& arguments, Stream stream, Workspace workspace) const override;
+  std::unique_ptr<const PreparedLaunch> prepare(const BackwardLaunch& arguments, Workspace workspace) const override;
+
+  /// What a launch that breaks no rule comes to.
+  struct Dispatch {
+    BackwardSm90Arguments arguments;  ///< of the main kernel with wgmma; of all others, the part for all backwards
+    std::array<LaunchGeometry, 3> geometries;  ///< in the order of the launches
+  };
+  void enqueue(const Dispatch& dispatch, Stream stream) const;
+
+ private:
+  /// Throws what launch() throws of rules.
+  Dispatch dispatch_of(const BackwardLaunch& launch, const Workspace& workspace) const;
+  /// Of a launch that breaks no rule; without wgmma its tensor maps are empty.
+  BackwardSm90Arguments arguments_of(const BackwardLaunch& launch, DevicePointer workspace,
+                                     const BackwardWorkspace& layout) const;
+
+  std::uint32_t threads_;
+  std::uint32_t shared_bytes_;
+  std::array<std::shared_ptr<const LoadedKernel>, 3> loaded_;  ///< in the order of their launches
+};
+
 /// Of a launch whose lengths and heads break no rule, on a GPU with that many multiprocessors.
 BackwardWorkspace backward_workspace(const KernelDescriptor& descriptor, const TileConfig& config,
                                      const ForwardLaunch& launch, int multiprocessors);

@@ -21,6 +21,9 @@ struct fm_runtime {
 struct fm_kernel {
   std::shared_ptr<const flashmask::Kernel> kernel;
 };
+struct fm_prepared {
+  std::unique_ptr<const flashmask::PreparedLaunch> launch;
+};
 
 namespace {
 
@@ -301,6 +304,15 @@ flashmask::BackwardLaunch launch_of(const fm_backward_args* given, const flashma
           .query_gradient = view_of(args.query_gradient),
           .key_gradient = view_of(args.key_gradient),
           .value_gradient = view_of(args.value_gradient)};
+}
+
+/// Of fm_forward_args or fm_backward_args.
+template <typename Arguments>
+void prepare(const fm_kernel* kernel, const Arguments* args, const flashmask::Workspace& workspace,
+             fm_prepared** prepared) {
+  fm_prepared*& into = needed(prepared, "prepared");
+  const flashmask::Kernel& used = *needed(kernel, "kernel").kernel;
+  into = new fm_prepared{used.prepare(launch_of(args, used.descriptor()), workspace)};
 }
 
 fm_mask_shape default_mask_shape() {
@@ -609,6 +621,24 @@ fm_status fm_kernel_launch_backward(const fm_kernel* kernel, const fm_backward_a
     const flashmask::Kernel& used = *needed(kernel, "kernel").kernel;
     used.launch(launch_of(args, used.descriptor()), stream, {.data = workspace, .bytes = workspace_bytes});
   });
+}
+
+fm_status fm_kernel_prepare_forward(const fm_kernel* kernel, const fm_forward_args* args, uint64_t workspace,
+                                    size_t workspace_bytes, fm_prepared** prepared) {
+  return guarded([&] { prepare(kernel, args, {.data = workspace, .bytes = workspace_bytes}, prepared); });
+}
+
+fm_status fm_kernel_prepare_backward(const fm_kernel* kernel, const fm_backward_args* args, uint64_t workspace,
+                                     size_t workspace_bytes, fm_prepared** prepared) {
+  return guarded([&] { prepare(kernel, args, {.data = workspace, .bytes = workspace_bytes}, prepared); });
+}
+
+fm_status fm_prepared_launch(const fm_prepared* prepared, void* stream) {
+  return guarded([&] { needed(prepared, "prepared").launch->launch(stream); });
+}
+
+void fm_prepared_release(fm_prepared* prepared) {
+  delete prepared;
 }
 
 void fm_init_mask_shape(fm_mask_shape* mask) {

@@ -9,6 +9,7 @@
 #include <type_traits>
 #include <utility>
 
+#include "runtime/dispatched_launch.h"
 #include "runtime/plan/layout.h"
 
 namespace flashmask {
@@ -74,17 +75,27 @@ ForwardArguments forward_arguments(const KernelDescriptor& descriptor, const Til
   };
 }
 
-void ForwardKernel::launch(const ForwardLaunch& launch, Stream stream, Workspace) const {
+ForwardKernel::Dispatch ForwardKernel::dispatch_of(const ForwardLaunch& launch) const {
   refuse_broken(broken_rules(descriptor(), launch, config()));
   const ForwardArguments arguments = forward_arguments(descriptor(), config(), launch, device().properties().l2_bytes);
   // CTAs start in the order of their numbers, which is the order of work: the GPU itself is the queue.
   const auto heads = static_cast<std::uint32_t>(launch.batch) * static_cast<std::uint32_t>(launch.num_heads_q);
-  const LaunchGeometry geometry{
-      .grid = {static_cast<std::uint32_t>(arguments.row_tiles) * heads, 1, 1},
-      .block = threads_,
-      .shared_bytes = shared_bytes_,
-  };
-  device().launch(*loaded_, geometry, std::as_bytes(std::span(&arguments, 1)), stream);
+  return {.arguments = arguments,
+          .geometry = {.grid = {static_cast<std::uint32_t>(arguments.row_tiles) * heads, 1, 1},
+                       .block = threads_,
+                       .shared_bytes = shared_bytes_}};
+}
+
+void ForwardKernel::enqueue(const Dispatch& dispatch, Stream stream) const {
+  device().launch(*loaded_, dispatch.geometry, std::as_bytes(std::span(&dispatch.arguments, 1)), stream);
+}
+
+void ForwardKernel::launch(const ForwardLaunch& launch, Stream stream, Workspace) const {
+  enqueue(dispatch_of(launch), stream);
+}
+
+std::unique_ptr<const PreparedLaunch> ForwardKernel::prepare(const ForwardLaunch& launch, Workspace) const {
+  return std::make_unique<const DispatchedLaunch<ForwardKernel>>(shared_from_this(), dispatch_of(launch));
 }
 
 }  // namespace flashmask

@@ -4,6 +4,7 @@
 #include <type_traits>
 #include <utility>
 
+#include "runtime/dispatched_launch.h"
 #include "runtime/forward_kernel.h"
 #include "runtime/launch_rules.h"
 
@@ -27,7 +28,8 @@ std::size_t ForwardSm90Kernel::workspace_size(const ForwardLaunch&) const {
   return kQueueBytes;
 }
 
-void ForwardSm90Kernel::launch(const ForwardLaunch& launch, Stream stream, Workspace workspace) const {
+ForwardSm90Kernel::Dispatch ForwardSm90Kernel::dispatch_of(const ForwardLaunch& launch,
+                                                           const Workspace& workspace) const {
   refuse_broken(broken_rules(descriptor(), launch, config()));
   RuleCollector rules;
   check_workspace(rules, workspace, kQueueBytes);
@@ -38,26 +40,41 @@ void ForwardSm90Kernel::launch(const ForwardLaunch& launch, Stream stream, Works
   constexpr int kWarpRows = 16;
   const ForwardArguments forward = forward_arguments(descriptor(), config(), launch, properties.l2_bytes);
   const int items = forward.row_tiles * launch.batch * launch.num_heads_q;
-  const ForwardSm90Arguments arguments{
-      .query = tensor_map(device(), launch.query, launch.batch, launch.seqlen_q, launch.num_heads_q, dim_qk,
-                          config().tile_q),
-      .key =
-          tensor_map(device(), launch.key, launch.batch, launch.seqlen_k, launch.num_heads_kv, dim_qk, config().tile_k),
-      .value = tensor_map(device(), launch.value, launch.batch, launch.seqlen_k, launch.num_heads_kv, dim_v,
-                          config().tile_k),
-      .output =
-          tensor_map(device(), launch.output, launch.batch, launch.seqlen_q, launch.num_heads_q, dim_v, kWarpRows),
-      .forward = forward,
-      .tickets = device_pointer<unsigned>(workspace.data),
-      .work_items = items,
+  return {
+      .arguments =
+          {
+              .query = tensor_map(device(), launch.query, launch.batch, launch.seqlen_q, launch.num_heads_q, dim_qk,
+                                  config().tile_q),
+              .key = tensor_map(device(), launch.key, launch.batch, launch.seqlen_k, launch.num_heads_kv, dim_qk,
+                                config().tile_k),
+              .value = tensor_map(device(), launch.value, launch.batch, launch.seqlen_k, launch.num_heads_kv, dim_v,
+                                  config().tile_k),
+              .output = tensor_map(device(), launch.output, launch.batch, launch.seqlen_q, launch.num_heads_q, dim_v,
+                                   kWarpRows),
+              .forward = forward,
+              .tickets = device_pointer<unsigned>(workspace.data),
+              .work_items = items,
+          },
+      .geometry = {.grid = {static_cast<std::uint32_t>(std::min(items, properties.multiprocessors)), 1, 1},
+                   .block = threads_,
+                   .shared_bytes = shared_bytes_},
+      .queue = workspace.data,
   };
-  device().fill(workspace.data, 0, kQueueBytes, stream);
-  const LaunchGeometry geometry{
-      .grid = {static_cast<std::uint32_t>(std::min(items, properties.multiprocessors)), 1, 1},
-      .block = threads_,
-      .shared_bytes = shared_bytes_,
-  };
-  device().launch(*loaded_, geometry, std::as_bytes(std::span(&arguments, 1)), stream);
+}
+
+void ForwardSm90Kernel::enqueue(const Dispatch& dispatch, Stream stream) const {
+  device().fill(dispatch.queue, 0, kQueueBytes, stream);
+  device().launch(*loaded_, dispatch.geometry, std::as_bytes(std::span(&dispatch.arguments, 1)), stream);
+}
+
+void ForwardSm90Kernel::launch(const ForwardLaunch& launch, Stream stream, Workspace workspace) const {
+  enqueue(dispatch_of(launch, workspace), stream);
+}
+
+std::unique_ptr<const PreparedLaunch> ForwardSm90Kernel::prepare(const ForwardLaunch& launch,
+                                                                 Workspace workspace) const {
+  return std::make_unique<const DispatchedLaunch<ForwardSm90Kernel>>(shared_from_this(),
+                                                                     dispatch_of(launch, workspace));
 }
 
 }  // namespace flashmask

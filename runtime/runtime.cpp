@@ -343,6 +343,7 @@ RuntimeCounters Runtime::counters() const {
 }
 
 Kernel::~Kernel() = default;
+PreparedLaunch::~PreparedLaunch() = default;
 
 namespace {
 
@@ -364,6 +365,12 @@ void Kernel::launch(const ForwardLaunch&, Stream, Workspace) const {
   refuse_pass(*this, "forward");
 }
 void Kernel::launch(const BackwardLaunch&, Stream, Workspace) const {
+  refuse_pass(*this, "backward");
+}
+std::unique_ptr<const PreparedLaunch> Kernel::prepare(const ForwardLaunch&, Workspace) const {
+  refuse_pass(*this, "forward");
+}
+std::unique_ptr<const PreparedLaunch> Kernel::prepare(const BackwardLaunch&, Workspace) const {
   refuse_pass(*this, "backward");
 }
 

@@ -414,3 +414,121 @@ int c_masks_written_on_the_emulator(const char* cache_directory) {
   fm_device_release(device);
   return 0;
 }
+
+/* One query and two equal keys: P = 1/2, the output is the mean of the values, and with dO = 1 dV = 1/2. */
+int c_prepared_launches_on_the_emulator(const char* cache_directory, const char* target) {
+  enum { kDim = 32 };
+  const uint16_t one = 0x3c00, two = 0x4000, three = 0x4200, half = 0x3800; /* fp16 */
+  uint16_t zeros[2 * kDim], values[2 * kDim], ones[kDim], output[kDim], value_gradient[2 * kDim];
+  uint64_t inputs[4], results[5], forward_workspace = 0, backward_workspace = 0;
+  size_t forward_bytes = 0, backward_bytes = 0;
+  int i;
+  fm_policy policy;
+  fm_device* device = NULL;
+  fm_runtime* runtime = NULL;
+  fm_kernel *forward_kernel = NULL, *backward_kernel = NULL;
+  fm_prepared *forward_launch = NULL, *backward_launch = NULL;
+  fm_descriptor descriptor;
+  fm_forward_args forward;
+  fm_backward_args backward;
+
+  for (i = 0; i < kDim; ++i) {
+    zeros[i] = zeros[kDim + i] = 0;
+    values[i] = ones[i] = one;
+    values[kDim + i] = three;
+  }
+  REQUIRE(fm_device_open_emulator(target, 1, &device) == FM_OK);
+  REQUIRE(fm_device_alloc(device, sizeof zeros / 2, &inputs[0]) == FM_OK);
+  REQUIRE(fm_device_alloc(device, sizeof zeros, &inputs[1]) == FM_OK);
+  REQUIRE(fm_device_alloc(device, sizeof values, &inputs[2]) == FM_OK);
+  REQUIRE(fm_device_alloc(device, sizeof ones, &inputs[3]) == FM_OK);
+  REQUIRE(fm_device_alloc(device, sizeof output, &results[0]) == FM_OK);
+  REQUIRE(fm_device_alloc(device, sizeof(float), &results[1]) == FM_OK);
+  REQUIRE(fm_device_alloc(device, sizeof output, &results[2]) == FM_OK);
+  REQUIRE(fm_device_alloc(device, sizeof value_gradient, &results[3]) == FM_OK);
+  REQUIRE(fm_device_alloc(device, sizeof value_gradient, &results[4]) == FM_OK);
+  REQUIRE(fm_device_copy_in(device, inputs[0], zeros, sizeof zeros / 2, NULL) == FM_OK);
+  REQUIRE(fm_device_copy_in(device, inputs[1], zeros, sizeof zeros, NULL) == FM_OK);
+  REQUIRE(fm_device_copy_in(device, inputs[2], values, sizeof values, NULL) == FM_OK);
+  REQUIRE(fm_device_copy_in(device, inputs[3], ones, sizeof ones, NULL) == FM_OK);
+
+  fm_init_policy(&policy);
+  policy.cache_directory = cache_directory;
+  REQUIRE(fm_runtime_create(device, &policy, &runtime) == FM_OK);
+  fm_init_descriptor(&descriptor);
+  descriptor.dtype = FM_FLOAT16;
+  descriptor.head_dim_qk = kDim;
+  descriptor.head_dim_v = kDim;
+  REQUIRE(fm_runtime_request(runtime, &descriptor, NULL, &forward_kernel) == FM_OK);
+  descriptor.pass = FM_PASS_BACKWARD;
+  REQUIRE(fm_runtime_request(runtime, &descriptor, NULL, &backward_kernel) == FM_OK);
+
+  fm_init_forward_args(&forward);
+  forward.batch = 1;
+  forward.seqlen_q = 1;
+  forward.seqlen_k = 2;
+  forward.num_heads_q = 1;
+  forward.num_heads_kv = 1;
+  forward.query = packed(inputs[0], 1, 1, kDim);
+  forward.key = packed(inputs[1], 2, 1, kDim);
+  forward.value = packed(inputs[2], 2, 1, kDim);
+  forward.output = packed(results[0], 1, 1, kDim);
+  forward.lse = results[1];
+  fm_init_backward_args(&backward);
+  backward.forward = &forward;
+  backward.output_gradient = packed(inputs[3], 1, 1, kDim);
+  backward.query_gradient = packed(results[2], 1, 1, kDim);
+  backward.key_gradient = packed(results[3], 2, 1, kDim);
+  backward.value_gradient = packed(results[4], 2, 1, kDim);
+  REQUIRE(fm_kernel_workspace_size(forward_kernel, &forward, &forward_bytes) == FM_OK);
+  if (forward_bytes > 0) REQUIRE(fm_device_alloc(device, forward_bytes, &forward_workspace) == FM_OK);
+  REQUIRE(fm_kernel_backward_workspace_size(backward_kernel, &backward, &backward_bytes) == FM_OK);
+  REQUIRE(fm_device_alloc(device, backward_bytes, &backward_workspace) == FM_OK);
+
+  REQUIRE(fm_kernel_prepare_forward(forward_kernel, &forward, forward_workspace, forward_bytes, &forward_launch) ==
+          FM_INVALID_ARGUMENT);
+  REQUIRE(strstr(fm_last_error(), "softmax_scale = 0") != NULL && forward_launch == NULL);
+  forward.softmax_scale = 0.25f;
+  REQUIRE(fm_kernel_prepare_forward(forward_kernel, &forward, forward_workspace, forward_bytes, NULL) ==
+          FM_INVALID_ARGUMENT);
+  REQUIRE(strstr(fm_last_error(), "prepared is null") != NULL);
+  REQUIRE(fm_kernel_prepare_forward(NULL, &forward, forward_workspace, forward_bytes, &forward_launch) ==
+          FM_INVALID_ARGUMENT);
+  REQUIRE(strstr(fm_last_error(), "kernel is null") != NULL);
+  REQUIRE(fm_kernel_prepare_forward(backward_kernel, &forward, forward_workspace, forward_bytes, &forward_launch) ==
+          FM_INVALID_ARGUMENT);
+  REQUIRE(strstr(fm_last_error(), "is given the arguments of a forward launch") != NULL && forward_launch == NULL);
+  REQUIRE(fm_kernel_prepare_backward(backward_kernel, &backward, backward_workspace, backward_bytes - 1,
+                                     &backward_launch) == FM_INVALID_ARGUMENT);
+  REQUIRE(strstr(fm_last_error(), "the workspace has") != NULL && backward_launch == NULL);
+  REQUIRE(fm_kernel_prepare_forward(forward_kernel, &forward, forward_workspace, forward_bytes, &forward_launch) ==
+          FM_OK);
+  REQUIRE(fm_kernel_prepare_backward(backward_kernel, &backward, backward_workspace, backward_bytes,
+                                     &backward_launch) == FM_OK);
+
+  memset(&backward, 0xff, sizeof backward);
+  memset(&forward, 0xff, sizeof forward);
+  fm_kernel_release(forward_kernel);
+  fm_kernel_release(backward_kernel);
+  fm_runtime_release(runtime);
+  REQUIRE(fm_prepared_launch(forward_launch, NULL) == FM_OK);
+  REQUIRE(fm_device_copy_out(device, output, results[0], sizeof output, NULL) == FM_OK);
+  for (i = 0; i < kDim; ++i) REQUIRE(output[i] == two);
+  REQUIRE(fm_prepared_launch(backward_launch, NULL) == FM_OK);
+  REQUIRE(fm_device_copy_out(device, value_gradient, results[4], sizeof value_gradient, NULL) == FM_OK);
+  for (i = 0; i < 2 * kDim; ++i) REQUIRE(value_gradient[i] == half);
+
+  /* The same launch of other values. */
+  for (i = 0; i < kDim; ++i) values[i] = three;
+  REQUIRE(fm_device_copy_in(device, inputs[2], values, sizeof values, NULL) == FM_OK);
+  REQUIRE(fm_prepared_launch(forward_launch, NULL) == FM_OK);
+  REQUIRE(fm_device_copy_out(device, output, results[0], sizeof output, NULL) == FM_OK);
+  for (i = 0; i < kDim; ++i) REQUIRE(output[i] == three);
+
+  REQUIRE(fm_prepared_launch(NULL, NULL) == FM_INVALID_ARGUMENT);
+  fm_prepared_release(NULL);
+  fm_prepared_release(forward_launch);
+  fm_prepared_release(backward_launch);
+  fm_device_release(device);
+  return 0;
+}

@@ -11,6 +11,7 @@ int c_forward_on_the_emulator(const char* cache_directory, const char* target, i
 int c_backward_arguments_are_checked(const char* cache_directory);
 int c_backward_on_the_emulator(const char* cache_directory);
 int c_masks_written_on_the_emulator(const char* cache_directory);
+int c_prepared_launches_on_the_emulator(const char* cache_directory, const char* target);
 
 #ifdef __cplusplus
 }

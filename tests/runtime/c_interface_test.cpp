@@ -47,6 +47,12 @@ TEST(CInterface, WritesMasksAndTheirPlanOnTheEmulator) {
   EXPECT_EQ(c_masks_written_on_the_emulator(directory.path().c_str()), 0);
 }
 
+TEST(CInterface, PreparedLaunchesRunOnTheEmulatorAfterTheirKernelsAndTheRuntimeAreReleased) {
+  const TemporaryDirectory directory;
+  for (const char* target : {"sm_80", "sm_90a"})
+    EXPECT_EQ(c_prepared_launches_on_the_emulator(directory.path().c_str(), target), 0) << target;
+}
+
 TEST(CInterface, TheLastErrorBelongsToItsThread) {
   EXPECT_EQ(fm_device_alloc(nullptr, 1, nullptr), FM_INVALID_ARGUMENT);
   EXPECT_THAT(fm_last_error(), HasSubstr("address is null"));

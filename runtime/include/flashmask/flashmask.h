@@ -5,8 +5,9 @@
  * - Every struct begins with struct_size, which the caller sets to sizeof(the struct), so that it can grow: a library
  *   that is newer than its caller takes the fields that are missing as 0, one that is older refuses what it does not
  *   know. fm_init_*() fill a struct with its size and defaults.
- * - Handles are counted by the library: a runtime keeps its device, a kernel keeps what it was loaded on. Any order of
- *   release is fine. A handle may be used from many threads; it must not be released while it is in use.
+ * - Handles are counted by the library: a runtime keeps its device, a kernel keeps what it was loaded on, a prepared
+ *   launch its kernel. Any order of release is fine. A handle may be used from many threads; it must not be released
+ *   while it is in use.
  * - Choices that a caller makes are ints that hold an enumerator, so that any other value is an error and not
  * undefined.
  * - No exception and no C++ type crosses this border. */
@@ -68,6 +69,7 @@ typedef enum fm_log_level {
 typedef struct fm_device fm_device;
 typedef struct fm_runtime fm_runtime;
 typedef struct fm_kernel fm_kernel;
+typedef struct fm_prepared fm_prepared;
 
 /* "0.1.0" */
 FM_API const char* fm_version(void);
@@ -269,6 +271,22 @@ FM_API fm_status fm_kernel_backward_workspace_size(const fm_kernel* kernel, cons
  * above says, at a multiple of 16; it needs not be cleared, and is in use until the kernels are done. */
 FM_API fm_status fm_kernel_launch_backward(const fm_kernel* kernel, const fm_backward_args* args, uint64_t workspace,
                                            size_t workspace_bytes, void* stream);
+
+/* ---- Prepared launches --------------------------------------------------------------------------------------------
+ * A launch that is checked, and encoded for the device, once, and then enqueued many times. It reads the caller's
+ * structs no more; the device memory that they and the workspace name, a plan's too, must stay. */
+
+/* Fails as fm_kernel_launch_forward() would, and enqueues nothing. `workspace`: device memory of `workspace_bytes`
+ * bytes, at least what fm_kernel_workspace_size() says, at a multiple of 16; 0 where none is needed. */
+FM_API fm_status fm_kernel_prepare_forward(const fm_kernel* kernel, const fm_forward_args* args, uint64_t workspace,
+                                           size_t workspace_bytes, fm_prepared** prepared);
+/* The same of fm_kernel_launch_backward() and its workspace. */
+FM_API fm_status fm_kernel_prepare_backward(const fm_kernel* kernel, const fm_backward_args* args, uint64_t workspace,
+                                            size_t workspace_bytes, fm_prepared** prepared);
+/* Enqueues what the launch of these arguments would. Allocates nothing, takes no lock; may be captured. Two that may
+ * run at the same time would write the same memory. */
+FM_API fm_status fm_prepared_launch(const fm_prepared* prepared, void* stream);
+FM_API void fm_prepared_release(fm_prepared* prepared);
 
 /* ---- Mask plans ---------------------------------------------------------------------------------------------------
  * Which tiles of a mask are empty, partial or full: built once on the device, used by every layer whose kernels have

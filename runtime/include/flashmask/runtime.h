@@ -114,6 +114,18 @@ struct KernelResources {
   int stack_bytes = 0;
 };
 
+/// A launch whose rules were checked, and whose arguments the device's kernels take as they are: immutable,
+/// thread-safe. It keeps its kernel, with what that has loaded, and the device. The caller keeps the memory that the
+/// arguments and the workspace name, a plan's too; what lies there may change from one launch to the next.
+class FLASHMASK_API PreparedLaunch {
+ public:
+  virtual ~PreparedLaunch();
+  /// Enqueues what Kernel::launch() enqueues for the same arguments and workspace. Checks no rule, encodes nothing,
+  /// allocates nothing, takes no lock; capturable in a CUDA graph. Launches that may run at the same time would write
+  /// the same memory: order them by a stream. Throws Error{kDevice}.
+  virtual void launch(Stream stream = nullptr) const = 0;
+};
+
 /// A kernel ready to be launched: immutable, shared, thread-safe.
 class FLASHMASK_API Kernel {
  public:
@@ -138,6 +150,11 @@ class FLASHMASK_API Kernel {
   /// the kernel's are one.
   virtual void launch(const ForwardLaunch& arguments, Stream stream = nullptr, Workspace workspace = {}) const;
   virtual void launch(const BackwardLaunch& arguments, Stream stream = nullptr, Workspace workspace = {}) const;
+  /// Does once what launch() does before it enqueues, for arguments that are launched many times; enqueues nothing.
+  /// Throws what launch() throws.
+  virtual std::unique_ptr<const PreparedLaunch> prepare(const ForwardLaunch& arguments, Workspace workspace = {}) const;
+  virtual std::unique_ptr<const PreparedLaunch> prepare(const BackwardLaunch& arguments,
+                                                        Workspace workspace = {}) const;
 };
 
 /// A kernel as files: what `inspect` and `compile` show. No device is needed.
