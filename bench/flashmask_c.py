@@ -48,7 +48,8 @@ class Descriptor(Sized):
 
 class TileConfig(Sized):
     _fields_ = [("struct_size", c_size_t), ("tile_q", c_int), ("tile_k", c_int), ("warps", c_int), ("stages", c_int),
-                ("query_in_registers", c_int), ("column_warps", c_int)]
+                ("query_in_registers", c_int), ("column_warps", c_int), ("overlap", c_int), ("turns", c_int),
+                ("query_slots", c_int)]
 
 
 class KernelInfo(Sized):
@@ -247,6 +248,7 @@ class Kernel(Handle):
         return f"{i.tile_q}x{i.tile_k} w{i.warps} s{i.stages}"
 
     def workspace_size(self, args):
+        """Bytes of device memory that launch() needs; may be 0."""
         size = c_size_t()
         self.library.call("fm_kernel_workspace_size", self.handle, byref(args), byref(size))
         return size.value
@@ -281,8 +283,8 @@ class Runtime(Handle):
 
     def request(self, dtype, head_dim, mask_form="none", alignment="bottom-right", config=None, head_dim_v=None,
                 pass_="forward", deterministic=False):
-        """A kernel; `config` is (tile_q, tile_k, warps, stages[, query_in_registers[, column_warps]]) or None for the
-        default."""
+        """A kernel; `config` is (tile_q, tile_k, warps, stages) and as many as are wanted of (query_in_registers,
+        column_warps, overlap, turns, query_slots), or None for the default."""
         descriptor = self.library.initialised(Descriptor, "fm_init_descriptor")
         descriptor.pass_ = PASSES[pass_]
         descriptor.deterministic = deterministic
@@ -293,7 +295,7 @@ class Runtime(Handle):
         descriptor.causal_alignment = ALIGNMENTS[alignment]
         tiles = None
         if config:
-            names = ("tile_q", "tile_k", "warps", "stages", "query_in_registers", "column_warps")
+            names = [name for name, _ in TileConfig._fields_[1:]]
             tiles = TileConfig(**dict(zip(names, config)))
         handle = c_void_p()
         self.library.call("fm_runtime_request", self.handle, byref(descriptor), byref(tiles) if tiles else None,

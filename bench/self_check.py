@@ -36,6 +36,15 @@ def attention(q, k, v, visible, scale):
     return out, lse
 
 
+def workspace_of(device, kernel, args, addresses):
+    """The address of what a forward launch needs beside its arguments, or 0; it is added to `addresses`."""
+    size = kernel.workspace_size(args)
+    if not size:
+        return 0
+    addresses.append(device.upload(b"\xff" * size))
+    return addresses[-1]
+
+
 def check_form(device, runtime, mask_form, visible, intervals=None, window=(-1, -1)):
     seqlen_q, seqlen_k, head_dim, scale = 19, 23, 16, 0.3
     rng = random.Random(mask_form)
@@ -63,8 +72,8 @@ def check_form(device, runtime, mask_form, visible, intervals=None, window=(-1, 
         addresses.append(device.upload(struct.pack(f"<{len(intervals)}i", *intervals)))
         args.startend_row_indices = addresses[-1]
     kernel = runtime.request("bf16", head_dim, mask_form)
-    assert kernel.workspace_size(args) == 0
-    kernel.launch(args)
+    workspace = workspace_of(device, kernel, args, addresses)
+    kernel.launch(args, workspace)
 
     out = struct.unpack(f"<{seqlen_q * head_dim}H", device.download(addresses[3], out_bytes))
     lse = struct.unpack(f"<{seqlen_q}f", device.download(addresses[4], lse_bytes))
@@ -78,7 +87,7 @@ def check_form(device, runtime, mask_form, visible, intervals=None, window=(-1, 
                 f"{mask_form}: out[{i}][{d}] = {actual}, expected {expected_out[i][d]}"
     try:
         args.softmax_scale = -1
-        kernel.launch(args)
+        kernel.launch(args, workspace)
         raise AssertionError("a negative scale was accepted")
     except fm.Error as error:
         assert error.status == "invalid argument" and "softmax_scale" in str(error), str(error)
@@ -110,7 +119,7 @@ def check_plan(device, runtime, mask):
     def launch():
         for address, size in zip(addresses[3:5], sizes.values()):
             device.fill(address, 0xFF, size)
-        kernel.launch(args)
+        kernel.launch(args, workspace_of(device, kernel, args, addresses))
         return [device.download(address, size) for address, size in zip(addresses[3:5], sizes.values())]
     expected = launch()
     assert expected[0] != b"\xff" * sizes["out"], "nothing was written"
@@ -168,7 +177,8 @@ def check_backward(device, runtime, deterministic):
     forward.seqlen_q = forward.seqlen_k = n
     forward.softmax_scale = scale
     forward.query, forward.key, forward.value, forward.output, forward.lse = q, k, v, out, addresses[8]
-    runtime.request("bf16", head_dim, "causal").launch(forward)
+    before = runtime.request("bf16", head_dim, "causal")
+    before.launch(forward, workspace_of(device, before, forward, addresses))
 
     kernel = runtime.request("bf16", head_dim, "causal", pass_="backward", deterministic=deterministic)
     args = runtime.backward_args(forward)
@@ -223,4 +233,5 @@ def run(library_path, target):
             check_backward(device, fm.Runtime(library, device, cache), deterministic)
         check_plan(device, fm.Runtime(library, device, cache), paper_masks.make("document", 700))
         print(f"self-check passed: flashmask {library.version} on the {device.info.name.decode()} "
-              f"({device.info.target.decode()}), 4 mask forms, a plan, two backwards, {len(paper_masks.MASKS)} masks in plain Python")
+              f"({device.info.target.decode()}), 4 mask forms, a plan, two backwards, "
+              f"{len(paper_masks.MASKS)} masks in plain Python")

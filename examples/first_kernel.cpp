@@ -20,7 +20,8 @@ int main() {
   launch.query = launch.key = launch.value = TensorView::contiguous(input.get(), tokens, heads, 64);
   launch.output = TensorView::contiguous(output.get(), tokens, heads, 64);
   launch.softmax_scale = 0.125f;
-  kernel->launch(launch);
+  const DeviceBuffer workspace(device, kernel->workspace_size(launch));  // of some kernels 0 bytes
+  kernel->launch(launch, nullptr, {workspace.get(), workspace.bytes()});
 
   std::uint16_t first = 0;
   device->copy_to_host(std::as_writable_bytes(std::span(&first, 1)), output.get(), nullptr);

@@ -4,6 +4,7 @@
 // loss must fall by what the gradients promise.
 //
 //   training_step [cuda]      without a word: on the emulator
+#include <algorithm>
 #include <cstdint>
 #include <cstdio>
 #include <memory>
@@ -97,17 +98,17 @@ class Network {
       layer.key.upload(normal_values(kKeyElements, random));
       layer.value.upload(normal_values(kKeyElements, random));
     }
-    // All layers are of one shape and run one behind the other, so one workspace serves them all.
-    workspace_ = DeviceBuffer(device, backward_->workspace_size(backward_launch(0)));
+    // All layers are of one shape and all launches run one behind the other, so one workspace serves them all.
+    workspace_ = DeviceBuffer(device, std::max(forward_->workspace_size(forward_launch(0, forward_plan_)),
+                                               backward_->workspace_size(backward_launch(0))));
   }
 
   void run_forward() const {
-    for (int i = 0; i < kLayers; ++i) forward_->launch(forward_launch(i, forward_plan_));
+    for (int i = 0; i < kLayers; ++i) forward_->launch(forward_launch(i, forward_plan_), nullptr, workspace());
   }
   void run_backward(const Elements& output_gradient) {
     output_gradient_.upload(output_gradient);
-    for (int i = kLayers - 1; i >= 0; --i)
-      backward_->launch(backward_launch(i), nullptr, {workspace_.get(), workspace_.bytes()});
+    for (int i = kLayers - 1; i >= 0; --i) backward_->launch(backward_launch(i), nullptr, workspace());
   }
   Elements output() const { return layers_.back().output.download(); }
   std::vector<Layer>& layers() { return layers_; }
@@ -138,6 +139,7 @@ class Network {
   }
 
  private:
+  Workspace workspace() const { return {workspace_.get(), workspace_.bytes()}; }
   KernelDescriptor descriptor(Pass pass) const {
     return {.pass = pass,
             .dtype = kType,

@@ -1,6 +1,8 @@
 #include "generator/backward_layout.h"
 
+#include "flashmask/target_limits.h"
 #include "generator/forward_layout.h"
+#include "generator/kernel_family.h"
 
 namespace flashmask::generator {
 namespace {
@@ -46,6 +48,42 @@ int backward_pass_rows(const KernelDescriptor& descriptor, const TileConfig& con
   for (const int rows : {64, 32})
     if (rows_of_warp % rows == 0 && accumulator_registers(descriptor, config, rows) <= kMostAccumulators) return rows;
   return 16;
+}
+
+namespace {
+
+/// Without sums of dQ.
+int backward_sm90_tile_bytes(const KernelDescriptor& descriptor, const TileConfig& config) {
+  constexpr int kElement = 2;
+  constexpr int kRowTerms = 8;
+  constexpr int kNote = 16;
+  constexpr int kSlotMbarriers = 16;
+  const int columns = padded_head_dim(descriptor.head_dim_qk) + padded_head_dim(descriptor.head_dim_v);
+  const int scores = 2 * config.column_warps * config.tile_k * config.tile_q * kElement;
+  const int slot = config.tile_q * (columns * kElement + kRowTerms) + kNote + 2 * kSlotMbarriers;
+  // Where turns are passed on, of each warp.
+  const int pending = descriptor.deterministic ? config.warps * 8 : 0;
+  return pending + config.tile_k * columns * kElement + scores + config.stages * slot + 2 * kNote + 2 * kSlotMbarriers;
+}
+
+int query_sums_bytes(const KernelDescriptor& descriptor, const TileConfig& config) {
+  return config.tile_q * padded_head_dim(descriptor.head_dim_qk) * 4;
+}
+
+}  // namespace
+
+int backward_sm90_shared_bytes(const KernelDescriptor& descriptor, const TileConfig& config) {
+  if (!stages_query_sums(descriptor, config)) return backward_sm90_tile_bytes(descriptor, config);
+  return backward_sm90_tile_bytes(descriptor, config) + query_sums_bytes(descriptor, config);
+}
+
+bool stages_query_sums(const KernelDescriptor& descriptor, const TileConfig& config) {
+  return backward_sm90_tile_bytes(descriptor, config) + query_sums_bytes(descriptor, config) <=
+         limits_of(descriptor.target).value_or(TargetLimits{}).shared_bytes_per_cta;
+}
+
+int turns_of_row_tile(const KernelDescriptor& descriptor, const TileConfig& config) {
+  return uses_wgmma(descriptor) ? config.warps : 1;
 }
 
 bool has_vector_reductions(const Target& target) {

@@ -19,6 +19,15 @@ int backward_accumulator_registers(const KernelDescriptor& descriptor, const Til
 /// the compiler registers.
 int backward_pass_rows(const KernelDescriptor& descriptor, const TileConfig& config);
 
+/// Dynamic shared memory of the main backward kernel that multiplies with wgmma: keys, values, the slots of query
+/// tiles, of dO and of row terms, the exchanged scores, sums of dQ on their way, notes and mbarriers.
+int backward_sm90_shared_bytes(const KernelDescriptor& descriptor, const TileConfig& config);
+/// Whether there is room for sums of dQ, which then go to global memory in bulk.
+bool stages_query_sums(const KernelDescriptor& descriptor, const TileConfig& config);
+
+/// How many warps add to a tile of dQ, each in its own turn.
+int turns_of_row_tile(const KernelDescriptor& descriptor, const TileConfig& config);
+
 /// Whether reductions of four floats at a time exist on the target; sums then lie in another order.
 bool has_vector_reductions(const Target& target);
 

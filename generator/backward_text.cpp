@@ -47,14 +47,17 @@ std::string config_text(const KernelDescriptor& descriptor, const TileConfig& co
              "inline constexpr int kPassRows = {};\n"
              "inline constexpr bool kRegistersAreShort = {};\n"
              "inline constexpr bool kDeterministic = {};\n"
+             "inline constexpr int kTurns = 1;\n"
+             "inline constexpr bool kTermsApart = false;\n"
+             "inline constexpr bool kTakesTickets = {};\n"
              "inline constexpr bool kHasVectorReductions = {};\n"
              "inline constexpr int kSharedBytes = {};\n"
              "inline constexpr int kPrepareThreads = {};\n"
              "inline constexpr int kFinishThreads = {};\n"
              "}}  // namespace flashmask::config\n\n",
              config.column_warps, backward_pass_rows(descriptor, config), registers_are_short(descriptor, config),
-             descriptor.deterministic, has_vector_reductions(descriptor.target), shared_bytes, kBackwardPrepareThreads,
-             kBackwardFinishThreads);
+             descriptor.deterministic, descriptor.deterministic, has_vector_reductions(descriptor.target), shared_bytes,
+             kBackwardPrepareThreads, kBackwardFinishThreads);
 }
 
 }  // namespace

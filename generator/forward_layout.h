@@ -39,7 +39,8 @@ inline int forward_sm90_shared_bytes(const KernelDescriptor& descriptor, const T
          intervals;
 }
 
-/// Registers of a thread that feeds the others, and of one that multiplies; those of a CTA fit the register file.
+/// Registers of a thread that feeds the others, and of one that multiplies. What the launch gives all warpgroups alike
+/// (168 for three of them, 128 for four) is shared out anew: what one takes another must have given up.
 struct RegisterShares {
   int producer;
   int consumer;
@@ -48,7 +49,7 @@ inline RegisterShares register_shares(const KernelDescriptor& descriptor, const 
   if (config.warps == 12) return {32, 160};
   // One warpgroup that multiplies begins with as many as a thread can have, and takes no fewer.
   if (config.warps == 4) return {56, 256};
-  // Preparing a mask takes more than walking its tiles.
+  // Vectors make the producer's work, preparing masks and walking plans, take more.
   return vectors_per_column(descriptor.mask_form) > 0 ? RegisterShares{40, 232} : RegisterShares{24, 240};
 }
 

@@ -27,7 +27,7 @@ KernelText text_of(const KernelDescriptor& descriptor, const TileConfig& config)
     case Pass::kMaskBuild:
       return mask_build_text(descriptor);
     case Pass::kBackward:
-      return backward_text(descriptor, config);
+      return uses_wgmma(descriptor) ? backward_sm90_text(descriptor, config) : backward_text(descriptor, config);
     case Pass::kForward:
       break;
   }

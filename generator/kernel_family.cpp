@@ -5,7 +5,7 @@
 namespace flashmask::generator {
 
 bool uses_wgmma(const KernelDescriptor& descriptor) {
-  return descriptor.pass == Pass::kForward && descriptor.target == Target{90, true};
+  return is_attention(descriptor.pass) && descriptor.target == Target{90, true};
 }
 
 KernelFamily family_of(const KernelDescriptor& descriptor) {

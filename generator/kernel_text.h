@@ -27,6 +27,8 @@ KernelText forward_text(const KernelDescriptor& descriptor, const TileConfig& co
 KernelText forward_sm90_text(const KernelDescriptor& descriptor, const TileConfig& config);
 /// Entries: prepare, main, finish, in the order of their launches.
 KernelText backward_text(const KernelDescriptor& descriptor, const TileConfig& config);
+/// The same of a descriptor that uses wgmma.
+KernelText backward_sm90_text(const KernelDescriptor& descriptor, const TileConfig& config);
 /// Of a legal descriptor whose pass is kMaskPlan; tiles are arguments of its launches.
 KernelText mask_plan_text(const KernelDescriptor& descriptor);
 /// Of a legal descriptor whose pass is kMaskBuild. Entries: write_window, write_from_sums, summarise, carry,

@@ -24,6 +24,7 @@ KernelText mask_plan_text(const KernelDescriptor& descriptor) {
   text.templates = {"mask_plan_types.cuh",
                     "mask_plan_arguments.cuh",
                     "primitives/shared_memory.cuh",
+                    "primitives/global_memory.cuh",
                     "primitives/thread.cuh",
                     column_mask_template(descriptor.mask_form),
                     "mask_plan.cuh"};

@@ -35,11 +35,6 @@ CtaNeeds needs_of(const KernelDescriptor& descriptor, const TileConfig& config, 
   if (descriptor.pass == Pass::kMaskBuild) return {.warps = 16, .registers_per_thread = 32, .shared_bytes = 144};
   // 256 threads, and the static shared memory of the larger of its two kernels, rounded up.
   if (descriptor.pass == Pass::kMaskPlan) return {.warps = 8, .registers_per_thread = 64, .shared_bytes = 9216};
-  if (descriptor.pass == Pass::kBackward)
-    return {
-        .warps = config.warps,
-        .registers_per_thread = std::min(estimate_backward_registers(descriptor, config), limits.registers_per_thread),
-        .shared_bytes = backward_shared_bytes(descriptor, config)};
   if (uses_wgmma(descriptor)) {
     // A warpgroup more, and the registers that the launch bounds leave when every warpgroup has an equal share.
     const int warps = config.warps + 4;
@@ -47,8 +42,14 @@ CtaNeeds needs_of(const KernelDescriptor& descriptor, const TileConfig& config, 
     const int share = limits.registers_per_cta / (32 * warps) / kGranularity * kGranularity;
     return {.warps = warps,
             .registers_per_thread = std::min(share, limits.registers_per_thread),
-            .shared_bytes = forward_sm90_shared_bytes(descriptor, config)};
+            .shared_bytes = descriptor.pass == Pass::kBackward ? backward_sm90_shared_bytes(descriptor, config)
+                                                               : forward_sm90_shared_bytes(descriptor, config)};
   }
+  if (descriptor.pass == Pass::kBackward)
+    return {
+        .warps = config.warps,
+        .registers_per_thread = std::min(estimate_backward_registers(descriptor, config), limits.registers_per_thread),
+        .shared_bytes = backward_shared_bytes(descriptor, config)};
   return {.warps = config.warps,
           .registers_per_thread = std::min(estimate_registers(descriptor, config), limits.registers_per_thread),
           .shared_bytes = forward_shared_bytes(descriptor, config)};

@@ -56,7 +56,18 @@ bool spills_shared_keys(const KernelDescriptor& descriptor) {
          padded_head_dim(std::max(descriptor.head_dim_qk, descriptor.head_dim_v)) == 128;
 }
 
+// Of backwards with wgmma. Beyond 128 columns the warpgroups share 64 keys, and each holds half of the columns of dK
+// and dV.
+constexpr TileConfig kWgmmaBackwardNarrow[] = {{128, 128, 8, 2}, {64, 128, 8, 2}};
+constexpr TileConfig kWgmmaBackwardMiddle[] = {{64, 128, 8, 2}};
+constexpr TileConfig kWgmmaBackwardWide[] = {{64, 64, 8, 2, false, 2}};
+
 Candidates backward_candidates_for(const KernelDescriptor& descriptor) {
+  if (uses_wgmma(descriptor)) {
+    const int columns = padded_head_dim(std::max(descriptor.head_dim_qk, descriptor.head_dim_v));
+    if (columns <= 64) return {kWgmmaBackwardNarrow, 1};
+    return columns <= 128 ? Candidates{kWgmmaBackwardMiddle, 1} : Candidates{kWgmmaBackwardWide, 1};
+  }
   const int width = padded_head_dim(std::max(descriptor.head_dim_qk, descriptor.head_dim_v));
   if (width <= 64) return {kBackwardNarrow, 2};
   if (width > 128) return {kBackwardWide, 1};
@@ -64,24 +75,31 @@ Candidates backward_candidates_for(const KernelDescriptor& descriptor) {
   return {spills_shared_keys(descriptor) ? middle.subspan(1) : middle, 1};
 }
 
-// Of forwards with wgmma, best first. The widest key tile whose accumulators, scores and probabilities fit the
-// registers of two (or three) warpgroups.
-constexpr TileConfig wgmma(int tile_q, int tile_k, int stages, int query_slots, bool turns) {
-  return {tile_q, tile_k, tile_q / 16, stages, false, 1, true, turns, query_slots};
+// Of forwards with wgmma, best first, by measurement on an H100 (head dims 64, 128 and 256): the widest key tiles whose
+// scores, probabilities and output fit the registers of two or three warpgroups. A second slot for queries is worth
+// more than a wider tile where rows are short.
+constexpr TileConfig wgmma(int tile_q, int tile_k, int query_slots, bool turns) {
+  constexpr int kStages = 2;
+  return {tile_q, tile_k, tile_q / 16, kStages, false, 1, true, turns, query_slots};
 }
-constexpr TileConfig kWgmma64[] = {wgmma(192, 128, 2, 2, false), wgmma(128, 128, 2, 2, true)};
-constexpr TileConfig kWgmma96[] = {wgmma(192, 96, 2, 2, false), wgmma(128, 96, 2, 2, true)};
-constexpr TileConfig kWgmma128[] = {wgmma(128, 128, 2, 2, true), wgmma(128, 128, 2, 1, true)};
-constexpr TileConfig kWgmma192[] = {wgmma(128, 96, 2, 1, true)};
-constexpr TileConfig kWgmma256[] = {wgmma(128, 64, 2, 1, true)};
+constexpr TileConfig kWgmmaNarrow[] = {wgmma(192, 128, 2, true), wgmma(128, 128, 2, true)};
+constexpr TileConfig kWgmmaMiddle[] = {wgmma(192, 112, 2, true), wgmma(128, 112, 2, true)};
+constexpr TileConfig kWgmmaClosedWide[] = {wgmma(128, 128, 2, false), wgmma(128, 128, 1, false)};
+constexpr TileConfig kWgmmaWide[] = {wgmma(128, 128, 2, true), wgmma(128, 128, 1, true)};
+constexpr TileConfig kWgmmaWideKeys[] = {wgmma(128, 128, 1, false), wgmma(128, 96, 1, false)};
+constexpr TileConfig kWgmmaWider[] = {wgmma(128, 112, 1, false), wgmma(128, 80, 1, false)};
+constexpr TileConfig kWgmmaWidest[] = {wgmma(128, 80, 1, false), wgmma(128, 64, 1, false)};
 
 Candidates wgmma_candidates_for(const KernelDescriptor& descriptor) {
-  const int width = padded_head_dim(std::max(descriptor.head_dim_qk, descriptor.head_dim_v));
-  if (width <= 64) return {kWgmma64, 1};
-  if (width <= 96) return {kWgmma96, 1};
-  if (width <= 128) return {kWgmma128, 1};
-  if (width <= 192) return {kWgmma192, 1};
-  return {kWgmma256, 1};
+  const int width_v = padded_head_dim(descriptor.head_dim_v);
+  const int width = std::max(padded_head_dim(descriptor.head_dim_qk), width_v);
+  if (width <= 64) return {kWgmmaNarrow, 1};
+  if (width <= 96) return {kWgmmaMiddle, 1};
+  // Without a mask, or with a mere diagonal, warpgroups that drift apart are better than turns.
+  const bool is_plain = descriptor.mask_form == MaskForm::kNone || descriptor.mask_form == MaskForm::kCausal;
+  if (width <= 128) return is_plain ? Candidates{kWgmmaClosedWide, 1} : Candidates{kWgmmaWide, 1};
+  if (width > 192) return {kWgmmaWidest, 1};
+  return width_v <= 128 ? Candidates{kWgmmaWideKeys, 1} : Candidates{kWgmmaWider, 1};
 }
 
 Candidates candidates_for(const KernelDescriptor& descriptor) {

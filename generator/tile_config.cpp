@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <charconv>
 
 #include "generator/kernel_family.h"
 #include "generator/resource_model.h"
@@ -27,8 +28,8 @@ void check_wgmma_tile(std::vector<std::string>& rules, const KernelDescriptor& d
   if (!has_warpgroups)
     rules.push_back(fmt::format("warps = {}: 4, 8 or 12 (whole warpgroups) are allowed", config.warps));
   if (has_warpgroups && config.tile_q != 16 * config.warps)
-    rules.push_back(fmt::format("tile_q = {}: {} (64 rows for each of {} warpgroups) is needed", config.tile_q,
-                                16 * config.warps, config.warps / 4));
+    rules.push_back(fmt::format("tile_q = {}: {} (16 rows for each of {} warps) is needed", config.tile_q,
+                                16 * config.warps, config.warps));
   if (config.tile_k < 16 || config.tile_k > 256 || config.tile_k % 16 != 0)
     rules.push_back(fmt::format("tile_k = {}: a multiple of 16 up to 256 is needed", config.tile_k));
   if (config.query_in_registers)
@@ -46,13 +47,31 @@ void check_wgmma_tile(std::vector<std::string>& rules, const KernelDescriptor& d
                                 kMostColumns, config.tile_k, descriptor.head_dim_v));
 }
 
-void check_nothing_of_wgmma(std::vector<std::string>& rules, const TileConfig& config) {
-  if (config.overlap)
-    rules.emplace_back("overlap = true: only a forward for sm_90a has products that run by themselves; leave it false");
-  if (config.turns) rules.emplace_back("turns = true: only a forward for sm_90a has warpgroups; leave it false");
+void check_nothing_of_wgmma_forwards(std::vector<std::string>& rules, const TileConfig& config) {
+  if (config.overlap) rules.emplace_back("overlap = true: only a forward for sm_90a has this schedule; leave it false");
+  if (config.turns) rules.emplace_back("turns = true: only a forward for sm_90a has this schedule; leave it false");
   if (config.query_slots != 1)
-    rules.push_back(fmt::format("query_slots = {}: only a forward for sm_90a goes on to further query tiles; leave it at 1",
-                                config.query_slots));
+    rules.push_back(
+        fmt::format("query_slots = {}: only a forward for sm_90a goes on to further query tiles; leave it at 1",
+                    config.query_slots));
+}
+
+void check_wgmma_backward_tile(std::vector<std::string>& rules, const TileConfig& config) {
+  if (config.warps != 8) rules.push_back(fmt::format("warps = {}: 8 (two warpgroups) are needed", config.warps));
+  if (config.column_warps != 1 && config.column_warps != 2) {
+    rules.push_back(fmt::format("column_warps = {}: 1 or 2 are allowed", config.column_warps));
+  } else {
+    const int keys = 128 / config.column_warps;
+    if (config.tile_k != keys)
+      rules.push_back(fmt::format(
+          "tile_k = {}: {} (64 keys for each warpgroup, or for both where they share) is needed", config.tile_k, keys));
+    if (config.tile_q != 64 && (config.tile_q != 128 || config.column_warps != 1))
+      rules.push_back(fmt::format("tile_q = {}: 64{} is allowed", config.tile_q,
+                                  config.column_warps == 1 ? " or 128" : " (the warpgroups share their keys)"));
+  }
+  if (config.query_in_registers)
+    rules.emplace_back("query_in_registers = true: query tiles stream through a backward; leave it false");
+  check_nothing_of_wgmma_forwards(rules, config);
 }
 
 void check_backward_tile(std::vector<std::string>& rules, const TileConfig& config) {
@@ -73,6 +92,20 @@ void check_backward_tile(std::vector<std::string>& rules, const TileConfig& conf
     rules.emplace_back("query_in_registers = true: query tiles stream through a backward; leave it false");
 }
 
+/// Takes the number that the text begins with.
+bool take_number(std::string_view& text, int& number) {
+  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), number);
+  if (error != std::errc{}) return false;
+  text.remove_prefix(static_cast<std::size_t>(end - text.data()));
+  return true;
+}
+
+bool take(std::string_view& text, std::string_view word) {
+  if (!text.starts_with(word)) return false;
+  text.remove_prefix(word.size());
+  return true;
+}
+
 }  // namespace
 
 std::vector<std::string> broken_rules(const KernelDescriptor& descriptor, const TileConfig& config) {
@@ -87,7 +120,11 @@ std::vector<std::string> broken_rules(const KernelDescriptor& descriptor, const 
     return rules;
   }
   if (legal_descriptor && generator::uses_wgmma(descriptor)) {
-    check_wgmma_tile(rules, descriptor, config);
+    if (descriptor.pass == Pass::kBackward) {
+      check_wgmma_backward_tile(rules, config);
+    } else {
+      check_wgmma_tile(rules, descriptor, config);
+    }
   } else {
     if (config.warps < 1 || config.warps > 8)
       rules.push_back(fmt::format("warps = {}: 1 to 8 are allowed", config.warps));
@@ -96,7 +133,7 @@ std::vector<std::string> broken_rules(const KernelDescriptor& descriptor, const 
     } else {
       check_forward_tile(rules, config);
     }
-    check_nothing_of_wgmma(rules, config);
+    check_nothing_of_wgmma_forwards(rules, config);
   }
   if (config.stages < 2 || config.stages > 6)
     rules.push_back(fmt::format("stages = {}: 2 to 6 are allowed", config.stages));
@@ -116,6 +153,30 @@ std::string to_string(const TileConfig& config) {
                      config.column_warps == 1 ? "" : fmt::format(" c{}", config.column_warps),
                      config.overlap ? " overlap" : "", config.turns ? " turns" : "",
                      config.query_slots == 1 ? "" : fmt::format(" q{}", config.query_slots));
+}
+
+std::string to_word(const TileConfig& config) {
+  std::string word = to_string(config);
+  std::ranges::replace(word, ' ', ',');
+  return word;
+}
+
+std::optional<TileConfig> parse_tile_config(std::string_view text) {
+  std::string spaced(text);
+  if (spaced.find(' ') == std::string::npos) std::ranges::replace(spaced, ',', ' ');
+  std::string_view left = spaced;
+  TileConfig config;
+  if (!take_number(left, config.tile_q) || !take(left, "x") || !take_number(left, config.tile_k)) return std::nullopt;
+  if (!take(left, " w") || !take_number(left, config.warps)) return std::nullopt;
+  if (!take(left, " s") || !take_number(left, config.stages)) return std::nullopt;
+  config.query_in_registers = take(left, " qreg");
+  if (take(left, " c") && !take_number(left, config.column_warps)) return std::nullopt;
+  config.overlap = take(left, " overlap");
+  config.turns = take(left, " turns");
+  if (take(left, " q") && !take_number(left, config.query_slots)) return std::nullopt;
+  // What is left over, a zero in front or a word for what goes without saying: another text.
+  if (to_string(config) != spaced) return std::nullopt;
+  return config;
 }
 
 }  // namespace flashmask

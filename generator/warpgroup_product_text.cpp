@@ -26,8 +26,7 @@ std::string accumulator_operands(int columns) {
 
 std::string product_text(std::string_view type, int columns) {
   const int registers = columns / 2;
-  const std::string instruction =
-      fmt::format("wgmma.mma_async.sync.aligned.m64n{}k16.f32.{}.{}", columns, type, type);
+  const std::string instruction = fmt::format("wgmma.mma_async.sync.aligned.m64n{}k16.f32.{}.{}", columns, type, type);
   const std::string results = operand_numbers(0, registers);
   const std::string accumulators = accumulator_operands(columns);
   return fmt::format(

@@ -4,7 +4,10 @@
 #include <fmt/ranges.h>
 
 #include <algorithm>
+#include <bit>
 #include <utility>
+
+#include "generator/forward_layout.h"
 
 namespace flashmask {
 
@@ -28,6 +31,26 @@ void AttentionKernel::refuse_broken(const std::vector<std::string>& rules) const
 
 RowStrides strides_of(const TensorView& tensor) {
   return {tensor.stride_batch, tensor.stride_seqlen, tensor.stride_head};
+}
+
+TensorMap tensor_map(const Device& device, const TensorView& tensor, int batch, int seqlen, int heads, int head_dim,
+                     int rows) {
+  const int padded = generator::padded_head_dim(head_dim);
+  const EncodedTensorMap encoded = device.encode({
+      .data = tensor.data,
+      .columns = head_dim,
+      .seqlen = seqlen,
+      .heads = heads,
+      .batch = batch,
+      .stride_seqlen = tensor.stride_seqlen,
+      .stride_heads = tensor.stride_head,
+      .stride_batch = tensor.stride_batch,
+      .box_columns = padded % 64 == 0   ? 64
+                     : padded % 32 == 0 ? 32
+                                        : 16,
+      .box_rows = rows,
+  });
+  return std::bit_cast<TensorMap>(encoded);
 }
 
 int bounded_window(int window, const ForwardLaunch& launch) {

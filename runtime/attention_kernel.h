@@ -9,6 +9,7 @@
 #include "generator/generate.h"
 #include "runtime/store/kernel_store.h"
 #include "templates/row_strides.cuh"
+#include "templates/tensor_map.cuh"
 
 namespace flashmask {
 
@@ -44,6 +45,11 @@ Element* device_pointer(DevicePointer address) {
 }
 
 RowStrides strides_of(const TensorView& tensor);
+
+/// A tensor for copies by wgmma kernels: boxes of `rows` rows of a panel, as PanelTile of the templates lays them out.
+/// Of a tensor that breaks no rule of a launch.
+TensorMap tensor_map(const Device& device, const TensorView& tensor, int batch, int seqlen, int heads, int head_dim,
+                     int rows);
 
 /// A window that reaches over every key is no bound at all; saying so keeps the kernels' sums in 32 bits.
 int bounded_window(int window, const ForwardLaunch& launch);

@@ -7,13 +7,15 @@
 
 #include "generator/backward_layout.h"
 #include "generator/forward_layout.h"
+#include "generator/kernel_family.h"
 #include "runtime/backward_rules.h"
 #include "runtime/plan/layout.h"
+#include "templates/backward_sm90_arguments.cuh"
 
 namespace flashmask {
 namespace {
 
-static_assert(std::is_trivially_copyable_v<BackwardArguments>, "the device reads the bytes of the struct");
+static_assert(std::is_trivially_copyable_v<BackwardSm90Arguments>, "the device reads the bytes of the struct");
 
 std::int64_t divide_up(std::int64_t dividend, std::int64_t divisor) {
   return (dividend + divisor - 1) / divisor;
@@ -72,10 +74,10 @@ BackwardWorkspace backward_workspace(const KernelDescriptor& descriptor, const T
   layout.row_terms = take(row_tiles * tile_q * sizeof(RowTerms));
   layout.key_sums = take(key_parts * tile_k * columns_qk * sizeof(float));
   layout.value_sums = take(key_parts * tile_k * columns_v * sizeof(float));
-  if (descriptor.deterministic) {
-    layout.turns = take(row_tiles * sizeof(unsigned));
-    layout.tickets = take(sizeof(unsigned));
-  }
+  if (descriptor.deterministic)
+    layout.turns =
+        take(row_tiles * static_cast<std::size_t>(generator::turns_of_row_tile(descriptor, config)) * sizeof(unsigned));
+  if (descriptor.deterministic || generator::uses_wgmma(descriptor)) layout.tickets = take(sizeof(unsigned));
   return layout;
 }
 
@@ -171,12 +173,42 @@ void BackwardKernel::launch(const BackwardLaunch& launch, Stream stream, Workspa
   const auto parameter = std::as_bytes(std::span(&arguments, 1));
   device().launch(*loaded_[0], {.grid = {row_tiles, 1, 1}, .block = generator::kBackwardPrepareThreads}, parameter,
                   stream);
-  device().launch(*loaded_[1], {.grid = {key_tiles * splits, 1, 1}, .block = threads_, .shared_bytes = shared_bytes_},
-                  parameter, stream);
+  if (generator::uses_wgmma(descriptor())) {
+    launch_sm90(launch, arguments, stream);
+  } else {
+    device().launch(*loaded_[1], {.grid = {key_tiles * splits, 1, 1}, .block = threads_, .shared_bytes = shared_bytes_},
+                    parameter, stream);
+  }
   device().launch(
       *loaded_[2],
       {.grid = {row_tiles + (splits > 1 ? 2 * key_tiles : 0), 1, 1}, .block = generator::kBackwardFinishThreads},
       parameter, stream);
+}
+
+void BackwardKernel::launch_sm90(const BackwardLaunch& launch, const BackwardArguments& arguments,
+                                 Stream stream) const {
+  const ForwardLaunch& forward = launch.forward;
+  const auto of_rows = [&](const TensorView& tensor, int head_dim) {
+    return tensor_map(device(), tensor, forward.batch, forward.seqlen_q, forward.num_heads_q, head_dim,
+                      config().tile_q);
+  };
+  const auto of_keys = [&](const TensorView& tensor, int head_dim) {
+    return tensor_map(device(), tensor, forward.batch, forward.seqlen_k, forward.num_heads_kv, head_dim,
+                      config().tile_k);
+  };
+  const BackwardSm90Arguments of_main{
+      .query = of_rows(forward.query, descriptor().head_dim_qk),
+      .output_gradient = of_rows(launch.output_gradient, descriptor().head_dim_v),
+      .key = of_keys(forward.key, descriptor().head_dim_qk),
+      .value = of_keys(forward.value, descriptor().head_dim_v),
+      .backward = arguments,
+      .work_items = arguments.key_tiles * arguments.num_heads_kv * arguments.splits * arguments.batch,
+  };
+  // They stay on their multiprocessors and take their work by tickets.
+  const int ctas = std::min(of_main.work_items, device().properties().multiprocessors);
+  device().launch(*loaded_[1],
+                  {.grid = {static_cast<std::uint32_t>(ctas), 1, 1}, .block = threads_, .shared_bytes = shared_bytes_},
+                  std::as_bytes(std::span(&of_main, 1)), stream);
 }
 
 }  // namespace flashmask

@@ -23,6 +23,9 @@ class BackwardKernel final : public AttentionKernel {
   void launch(const BackwardLaunch& arguments, Stream stream, Workspace workspace) const override;
 
  private:
+  /// The main kernel with wgmma.
+  void launch_sm90(const BackwardLaunch& launch, const BackwardArguments& arguments, Stream stream) const;
+
   std::uint32_t threads_;
   std::uint32_t shared_bytes_;
   std::array<std::shared_ptr<const LoadedKernel>, 3> loaded_;  ///< in the order of their launches

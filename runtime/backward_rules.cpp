@@ -5,6 +5,7 @@
 #include <iterator>
 #include <span>
 
+#include "generator/kernel_family.h"
 #include "runtime/launch_rules.h"
 #include "runtime/rule_collector.h"
 #include "runtime/strided_memory.h"
@@ -70,6 +71,8 @@ std::vector<std::string> broken_rules(const KernelDescriptor& descriptor, const 
   rules.require(forward.lse != 0, "lse is null: a backward needs what its forward wrote there; let both have one");
   check_tensor(rules, "output_gradient", launch.output_gradient, forward.batch, forward.seqlen_q, forward.num_heads_q,
                descriptor.head_dim_v, false);
+  if (generator::uses_wgmma(descriptor))
+    check_boxes(rules, "output_gradient", launch.output_gradient, forward.batch, forward.seqlen_q, forward.num_heads_q);
   rules.require(launch.lse_gradient % kFloatAlignment == 0,
                 "lse_gradient is at 0x{:x}: float32 needs a multiple of {} bytes", launch.lse_gradient,
                 kFloatAlignment);

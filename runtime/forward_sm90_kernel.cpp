@@ -1,11 +1,9 @@
 #include "runtime/forward_sm90_kernel.h"
 
 #include <algorithm>
-#include <bit>
 #include <type_traits>
 #include <utility>
 
-#include "generator/forward_layout.h"
 #include "runtime/forward_kernel.h"
 #include "runtime/launch_rules.h"
 
@@ -15,24 +13,6 @@ namespace {
 static_assert(std::is_trivially_copyable_v<ForwardSm90Arguments>, "the device reads the bytes of the struct");
 
 constexpr std::size_t kQueueBytes = 16;  // a counter, in an allocation of its own size
-
-/// Boxes of `rows` rows of a panel, as PanelTile lays them out.
-TensorMap map_of(const Device& device, const TensorView& tensor, int batch, int seqlen, int heads, int head_dim,
-                 int rows) {
-  const int padded = generator::padded_head_dim(head_dim);
-  return std::bit_cast<TensorMap>(device.encode({.data = tensor.data,
-                                                 .columns = head_dim,
-                                                 .seqlen = seqlen,
-                                                 .heads = heads,
-                                                 .batch = batch,
-                                                 .stride_seqlen = tensor.stride_seqlen,
-                                                 .stride_heads = tensor.stride_head,
-                                                 .stride_batch = tensor.stride_batch,
-                                                 .box_columns = padded % 64 == 0   ? 64
-                                                                : padded % 32 == 0 ? 32
-                                                                                   : 16,
-                                                 .box_rows = rows}));
-}
 
 }  // namespace
 
@@ -59,13 +39,14 @@ void ForwardSm90Kernel::launch(const ForwardLaunch& launch, Stream stream, Works
   const ForwardArguments forward = forward_arguments(descriptor(), config(), launch, properties.l2_bytes);
   const int items = forward.row_tiles * launch.batch * launch.num_heads_q;
   const ForwardSm90Arguments arguments{
-      .query = map_of(device(), launch.query, launch.batch, launch.seqlen_q, launch.num_heads_q, dim_qk,
-                      config().tile_q),
-      .key = map_of(device(), launch.key, launch.batch, launch.seqlen_k, launch.num_heads_kv, dim_qk, config().tile_k),
-      .value =
-          map_of(device(), launch.value, launch.batch, launch.seqlen_k, launch.num_heads_kv, dim_v, config().tile_k),
+      .query = tensor_map(device(), launch.query, launch.batch, launch.seqlen_q, launch.num_heads_q, dim_qk,
+                          config().tile_q),
+      .key =
+          tensor_map(device(), launch.key, launch.batch, launch.seqlen_k, launch.num_heads_kv, dim_qk, config().tile_k),
+      .value = tensor_map(device(), launch.value, launch.batch, launch.seqlen_k, launch.num_heads_kv, dim_v,
+                          config().tile_k),
       .output =
-          map_of(device(), launch.output, launch.batch, launch.seqlen_q, launch.num_heads_q, dim_v, kWarpRows),
+          tensor_map(device(), launch.output, launch.batch, launch.seqlen_q, launch.num_heads_q, dim_v, kWarpRows),
       .forward = forward,
       .tickets = device_pointer<unsigned>(workspace.data),
       .work_items = items,

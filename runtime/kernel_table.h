@@ -29,11 +29,12 @@ class KernelTable {
   const std::shared_ptr<const Kernel>* find(const RequestKey& key) const;
   /// Adds a kernel; a key that is there keeps the kernel that it has.
   void insert(const RequestKey& key, std::shared_ptr<const Kernel> kernel);
+  /// Of every field of the key.
+  static std::size_t hash(const RequestKey& key);
 
  private:
   struct Node;
   struct Slots;
-  static std::size_t hash(const RequestKey& key);
   static void place(Slots& slots, const Node* node);
 
   std::atomic<const Slots*> current_;

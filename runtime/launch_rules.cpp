@@ -46,22 +46,6 @@ void check_plan(RuleCollector& rules, const KernelDescriptor& descriptor, const 
                 kRowAlignment);
 }
 
-/// What a tensor map asks beyond the rules of all tensors.
-void check_boxes(RuleCollector& rules, const char* name, const TensorView& tensor, int batch, int seqlen, int heads) {
-  struct Axis {
-    const char* name;
-    int extent;
-    std::int64_t stride;
-  };
-  constexpr std::int64_t kStrideLimit = (std::int64_t{1} << 40) / kElementBytes;
-  for (const Axis& axis : {Axis{"batch", batch, tensor.stride_batch}, Axis{"seqlen", seqlen, tensor.stride_seqlen},
-                           Axis{"head", heads, tensor.stride_head}})
-    rules.require(axis.extent <= 1 || (axis.stride >= 0 && axis.stride < kStrideLimit),
-                  "{}: the {} stride is {} elements: the tensor copies of sm_90a take 0 to {}; request the kernel for "
-                  "sm_90, or copy the tensor",
-                  name, axis.name, axis.stride, kStrideLimit - 1);
-}
-
 }  // namespace
 
 void check_tensor(RuleCollector& rules, const char* name, const TensorView& tensor, int batch, int seqlen, int heads,
@@ -97,6 +81,21 @@ void check_tensor(RuleCollector& rules, const char* name, const TensorView& tens
                     "{}: the {} stride of {} elements makes rows of {} elements overlap, and they are written", name,
                     axis.name, axis.stride, head_dim);
   }
+}
+
+void check_boxes(RuleCollector& rules, const char* name, const TensorView& tensor, int batch, int seqlen, int heads) {
+  struct Axis {
+    const char* name;
+    int extent;
+    std::int64_t stride;
+  };
+  constexpr std::int64_t kStrideLimit = (std::int64_t{1} << 40) / kElementBytes;
+  for (const Axis& axis : {Axis{"batch", batch, tensor.stride_batch}, Axis{"seqlen", seqlen, tensor.stride_seqlen},
+                           Axis{"head", heads, tensor.stride_head}})
+    rules.require(axis.extent <= 1 || (axis.stride >= 0 && axis.stride < kStrideLimit),
+                  "{}: the {} stride is {} elements: the tensor copies of sm_90a take 0 to {}; request the kernel for "
+                  "sm_90, or copy the tensor",
+                  name, axis.name, axis.stride, kStrideLimit - 1);
 }
 
 void check_extents(RuleCollector& rules, const ForwardLaunch& launch) {
@@ -139,7 +138,8 @@ std::vector<std::string> broken_rules(const KernelDescriptor& descriptor, const 
     check_boxes(rules, "query", launch.query, launch.batch, launch.seqlen_q, launch.num_heads_q);
     check_boxes(rules, "key", launch.key, launch.batch, launch.seqlen_k, launch.num_heads_kv);
     check_boxes(rules, "value", launch.value, launch.batch, launch.seqlen_k, launch.num_heads_kv);
-    check_boxes(rules, "output", launch.output, launch.batch, launch.seqlen_q, launch.num_heads_q);
+    if (descriptor.pass == Pass::kForward)
+      check_boxes(rules, "output", launch.output, launch.batch, launch.seqlen_q, launch.num_heads_q);
   }
   rules.require(launch.lse % kFloatAlignment == 0, "lse is at 0x{:x}: float32 needs a multiple of {} bytes", launch.lse,
                 kFloatAlignment);

@@ -16,6 +16,9 @@ inline constexpr std::uint64_t kFloatAlignment = 4;
 void check_tensor(RuleCollector& rules, const char* name, const TensorView& tensor, int batch, int seqlen, int heads,
                   int head_dim, bool written);
 
+/// What tensor copies ask of a tensor beyond the rules of all.
+void check_boxes(RuleCollector& rules, const char* name, const TensorView& tensor, int batch, int seqlen, int heads);
+
 /// Lengths and heads.
 void check_extents(RuleCollector& rules, const ForwardLaunch& launch);
 

@@ -21,7 +21,7 @@ std::string precompile_command(const KernelDescriptor& descriptor, const TileCon
   command += fmt::format(" --target {}", to_string(descriptor.target));
   if (descriptor.deterministic) command += " --deterministic";
   if (const TileConfig usual = default_tile_config(descriptor); !(config == usual))
-    command += fmt::format(" --tile {},{}", config.tile_q, config.tile_k);
+    command += fmt::format(" --config {}", to_word(config));
   return command;
 }
 

@@ -7,7 +7,7 @@
 namespace flashmask {
 
 /// The command that compiles a kernel into the cache, to be pasted into a shell: "flashmask compile --pass …".
-/// The tile configuration is named only where it is not the default.
+/// The tile configuration is named only where it is not the default, and then whole.
 std::string precompile_command(const KernelDescriptor& descriptor, const TileConfig& config);
 
 }  // namespace flashmask

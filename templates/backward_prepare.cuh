@@ -55,10 +55,10 @@ __device__ __forceinline__ void prepare_backward(const BackwardArguments& argume
   auto* sums = reinterpret_cast<float4*>(arguments.query_sums + static_cast<long long>(blockIdx.x) * kSums);
 #pragma unroll 4
   for (int i = thread; i < kSums / 4; i += config::kPrepareThreads) sums[i] = make_float4(0.0f, 0.0f, 0.0f, 0.0f);
-  if constexpr (config::kDeterministic) {
-    if (thread == 0) arguments.turns[blockIdx.x] = 0;
+  if constexpr (config::kDeterministic)
+    if (thread < config::kTurns) arguments.turns[static_cast<long long>(blockIdx.x) * config::kTurns + thread] = 0;
+  if constexpr (config::kTakesTickets)
     if (thread == 0 && blockIdx.x == 0) *arguments.tickets = 0;
-  }
 
   const char* output = head_rows(arguments.output, arguments.output_strides, batch, head);
   const char* gradient = head_rows(arguments.output_gradient, arguments.output_gradient_strides, batch, head);
@@ -85,7 +85,14 @@ __device__ __forceinline__ void prepare_backward(const BackwardArguments& argume
         terms = {lse * kLog2e, sum};
       }
     }
-    arguments.row_terms[static_cast<long long>(blockIdx.x) * config::kTileQ + row_of_tile] = terms;
+    RowTerms* of_tile = arguments.row_terms + static_cast<long long>(blockIdx.x) * config::kTileQ;
+    if constexpr (config::kTermsApart) {
+      auto* shifts = reinterpret_cast<float*>(of_tile);
+      shifts[row_of_tile] = terms.shift;
+      shifts[config::kTileQ + row_of_tile] = terms.delta;
+    } else {
+      of_tile[row_of_tile] = terms;
+    }
   }
 }
 

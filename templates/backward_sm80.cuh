@@ -297,8 +297,9 @@ struct Mask {
   __device__ __forceinline__ unsigned rows_of(int m, int half, int first_row) const {
     const int lane = lane_number();
     const int key = first_key_of_warp() + 16 * m + 8 * half + lane / 4;
-    return visible_rows<config::kPassRows>(row_mask, first_tile_key + key, bounds + key * kVectors * 4,
-                                           first_tile_row + first_row, lane);
+    ColumnMask column;
+    column.load(bounds + key * kVectors * 4);
+    return visible_rows<config::kPassRows>(row_mask, column, first_tile_key + key, first_tile_row + first_row, lane);
   }
 };
 

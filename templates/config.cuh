@@ -29,6 +29,10 @@ inline constexpr int kProducerRegisters = 24;
 inline constexpr int kConsumerRegisters = 240;
 // Of the backward alone:
 inline constexpr bool kDeterministic = false;
+inline constexpr int kTurns = 1;                     // at adding to a tile of dQ: 1, or one of each warp
+inline constexpr bool kTermsApart = false;     // of a query tile: first all shifts, then all deltas
+inline constexpr bool kTakesTickets = false;         // CTAs take their work by tickets
+inline constexpr bool kStagesSums = true;            // sums of dQ pass through shared memory
 inline constexpr bool kHasVectorReductions = false;  // red.v4.f32
 inline constexpr int kColumnWarps = 1;               // that share their keys
 inline constexpr int kPassRows = 32;                 // whose scores a warp holds at a time

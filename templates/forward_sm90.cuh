@@ -60,7 +60,6 @@ struct Layout {
 };
 static_assert(Layout::kBytes == config::kSharedBytes, "the generator's resource model must know this layout");
 
-/// The rings, as one warp follows them.
 struct Rings {
   SlotRing<config::kQuerySlots> query;
   SlotRing<config::kStages> key;
@@ -89,8 +88,8 @@ struct Work {
   int head;       // batch entry * num_heads_q + query head
   int key_tiles;  // to be visited; without any, no query tile is copied
 
-  static __device__ __forceinline__ unsigned address(unsigned shared, int slot) {
-    return shared + Layout::kWork + slot * 16u;
+  static __device__ __forceinline__ unsigned address(unsigned shared, unsigned slot) {
+    return shared + Layout::kWork + slot * 16;
   }
   __device__ __forceinline__ void write(unsigned address) const {
     store_shared(address, static_cast<unsigned>(first_row), static_cast<unsigned>(head));
@@ -108,8 +107,8 @@ struct StepNote {
   int first_key;  // a multiple of 16
   bool is_partial;
 
-  static __device__ __forceinline__ unsigned address(unsigned shared, int slot) {
-    return shared + Layout::kSteps + slot * 4u;
+  static __device__ __forceinline__ unsigned address(unsigned shared, unsigned slot) {
+    return shared + Layout::kSteps + slot * 4;
   }
   __device__ __forceinline__ void write(unsigned address) const {
     store_shared(address, static_cast<unsigned>(first_key | (is_partial ? 1 : 0)));
@@ -159,12 +158,12 @@ class Producer {
       Intervals::Columns columns;
       if constexpr (ColumnMask::kVectors > 0)
         if (step.is_partial) columns.load(bounds_of(mask_head), step.first_key, forward.seqlen_k);
-      rings_.key.wait_until_empty();
+      rings_.key.wait_until_empty(keys_);
       if (leads_) {
-        StepNote{step.first_key, step.is_partial}.write(StepNote::address(shared_, rings_.key.slot()));
-        load<KeyTile>(arguments_.key, shared_ + Layout::kKey, rings_.key, step.first_key, head_kv, batch);
+        StepNote{step.first_key, step.is_partial}.write(StepNote::address(shared_, rings_.key.slot(keys_)));
+        load<KeyTile>(arguments_.key, shared_ + Layout::kKey, rings_.key, keys_, step.first_key, head_kv, batch);
       }
-      rings_.key.advance();
+      ++keys_;
       if constexpr (ColumnMask::kVectors > 0)
         if (step.is_partial) prepare_mask(columns, row_mask, step.first_key, tiles.first_row());
       // The values of a tile are wanted one product later than its keys.
@@ -181,50 +180,56 @@ class Producer {
 
   /// Tells of the next piece of work, and copies its query tile.
   __device__ __forceinline__ void announce(const Work& work, int batch, int head) {
-    rings_.query.wait_until_empty();
+    rings_.query.wait_until_empty(works_);
     if (leads_) {
-      work.write(Work::address(shared_, rings_.query.slot()));
+      work.write(Work::address(shared_, rings_.query.slot(works_)));
       if (work.key_tiles > 0) {
-        load<QueryTile, Layout::kQueryBytes>(arguments_.query, shared_ + Layout::kQuery, rings_.query, work.first_row,
-                                             head, batch);
+        load<QueryTile, Layout::kQueryBytes>(arguments_.query, shared_ + Layout::kQuery, rings_.query, works_,
+                                             work.first_row, head, batch);
       } else {
-        arrive(rings_.query.full());
+        arrive(rings_.query.full(works_));
       }
     }
-    rings_.query.advance();
+    ++works_;
   }
 
   __device__ __forceinline__ void load_values(int first_key, int head_kv, int batch) {
-    rings_.value.wait_until_empty();
-    if (leads_) load<ValueTile>(arguments_.value, shared_ + Layout::kValue, rings_.value, first_key, head_kv, batch);
-    rings_.value.advance();
+    rings_.value.wait_until_empty(values_);
+    if (leads_)
+      load<ValueTile>(arguments_.value, shared_ + Layout::kValue, rings_.value, values_, first_key, head_kv, batch);
+    ++values_;
   }
 
-  /// Copies a tile into the current slot of a ring.
+  /// Copies a tile into a slot of a ring.
   template <class Tile, int kSlotBytes = Tile::kBytes, class Ring>
-  static __device__ __forceinline__ void load(const TensorMap& map, unsigned slots, const Ring& ring, int row, int head,
-                                              int batch) {
-    arrive_expecting(ring.full(), Tile::kBytes);
-    const Tile tile{slots + ring.slot() * kSlotBytes};
+  static __device__ __forceinline__ void load(const TensorMap& map, unsigned slots, const Ring& ring, unsigned turn,
+                                              int row, int head, int batch) {
+    arrive_expecting(ring.full(turn), Tile::kBytes);
+    const Tile tile{slots + ring.slot(turn) * kSlotBytes};
 #pragma unroll
     for (int panel = 0; panel < Tile::kPanels; ++panel)
-      load_box(tile.panel(panel), map, {panel * Tile::kPanelColumns, row, head, batch}, ring.full());
+      load_box(tile.panel(panel), map, {panel * Tile::kPanelColumns, row, head, batch}, ring.full(turn));
   }
 
   __device__ __forceinline__ void prepare_mask(const typename Intervals::Columns& columns, const RowMask& row_mask,
                                                int first_key, int first_row) {
-    rings_.bounds.wait_until_empty();
-    Intervals(shared_ + Layout::kBounds + rings_.bounds.slot() * Intervals::kBytes)
+    rings_.bounds.wait_until_empty(partials_);
+    Intervals(shared_ + Layout::kBounds + rings_.bounds.slot(partials_) * Intervals::kBytes)
         .write(columns, row_mask, first_key, first_row);
     __syncwarp();
-    if (leads_) arrive(rings_.bounds.full());
-    rings_.bounds.advance();
+    if (leads_) arrive(rings_.bounds.full(partials_));
+    ++partials_;
   }
 
   const ForwardSm90Arguments& arguments_;
   unsigned shared_;
   Rings rings_;
   bool leads_;
+  // Turns of the rings.
+  unsigned works_ = 0;
+  unsigned keys_ = 0;
+  unsigned values_ = 0;
+  unsigned partials_ = 0;
 };
 
 /// Lets the warpgroups take turns, so that their products do not meet and one multiplies while another is at its
@@ -263,11 +268,11 @@ class Consumer {
   __device__ __forceinline__ void run() {
 #pragma unroll 1
     while (true) {
-      rings_.query.wait_until_full();
-      const Work work = Work::read(Work::address(shared_, rings_.query.slot()));
+      rings_.query.wait_until_full(works_);
+      const Work work = Work::read(Work::address(shared_, rings_.query.slot(works_)));
       if (work.first_row < 0) break;
       attend(work);
-      rings_.query.advance();
+      ++works_;
     }
   }
 
@@ -275,7 +280,7 @@ class Consumer {
   using Probabilities = OperandA[config::kTileK / 16];
 
   __device__ __forceinline__ void attend(const Work& work) {
-    const QueryTile query{shared_ + Layout::kQuery + rings_.query.slot() * Layout::kQueryBytes};
+    const QueryTile query{shared_ + Layout::kQuery + rings_.query.slot(works_) * Layout::kQueryBytes};
     Output output;
     output.clear();
     Softmax softmax(arguments_.forward.softmax_scale_log2);
@@ -294,55 +299,57 @@ class Consumer {
                                                      Output& output) {
     Scores scores;
     Probabilities probabilities;
-    rings_.key.wait_until_full();
+    rings_.key.wait_until_full(tiles_);
     multiply_keys(scores, query);
     StepNote note = read_note();
     wait_products<0>(scores);
-    release(rings_.key);
+    rings_.key.release(tiles_);
     hide(scores, note, work);
     softmax.raise(scores);  // from nothing
     softmax.exponentiate(scores);
     pack(probabilities, scores);
-    if (work.key_tiles > 1) rings_.key.wait_until_full();
+    if (work.key_tiles > 1) rings_.key.wait_until_full(tiles_ + 1);
 #pragma unroll 1
     for (int left = work.key_tiles - 1; left > 0; --left) {
+      ++tiles_;
       turns_.begin();
       multiply_keys(scores, query);
-      rings_.value.wait_until_full();
-      multiply_values(output, probabilities);
+      rings_.value.wait_until_full(tiles_ - 1);
+      multiply_values(output, probabilities, tiles_ - 1);
       turns_.end();
       note = read_note();
       wait_products<1>(scores);
-      release(rings_.key);
+      rings_.key.release(tiles_);
       hide(scores, note, work);
       const Softmax::Growth growth = softmax.raise(scores);
       softmax.exponentiate(scores);
       // Left to itself, ptxas moves the wait for the other product before the exponentials: nothing in between depends
       // on it. It does not move it across the loop of another wait, and the next keys are waited for in any case.
-      if (left > 1) rings_.key.wait_until_full();
+      if (left > 1) rings_.key.wait_until_full(tiles_ + 1);
       wait_products<0>(output);
-      release(rings_.value);
+      rings_.value.release(tiles_ - 1);
       if (growth.some_grow) Softmax::rescale(output, growth);
       pack(probabilities, scores);
     }
-    rings_.value.wait_until_full();
-    multiply_values(output, probabilities);
+    rings_.value.wait_until_full(tiles_);
+    multiply_values(output, probabilities, tiles_);
     wait_products<0>(output);
-    release(rings_.value);
+    rings_.value.release(tiles_);
+    ++tiles_;
   }
 
   /// One thing after the other: the warpgroups overlap with each other alone.
   __device__ __forceinline__ void attend_step_by_step(const Work& work, const QueryTile& query, Softmax& softmax,
                                                       Output& output) {
 #pragma unroll 1
-    for (int left = work.key_tiles; left > 0; --left) {
+    for (int left = work.key_tiles; left > 0; --left, ++tiles_) {
       Scores scores;
       Probabilities probabilities;
-      rings_.key.wait_until_full();
+      rings_.key.wait_until_full(tiles_);
       multiply_keys(scores, query);
       const StepNote note = read_note();
       wait_products<0>(scores);
-      release(rings_.key);
+      rings_.key.release(tiles_);
       turns_.begin();
       hide(scores, note, work);
       const Softmax::Growth growth = softmax.raise(scores);
@@ -350,16 +357,16 @@ class Consumer {
       turns_.end();
       if (growth.some_grow) Softmax::rescale(output, growth);
       pack(probabilities, scores);
-      rings_.value.wait_until_full();
-      multiply_values(output, probabilities);
+      rings_.value.wait_until_full(tiles_);
+      multiply_values(output, probabilities, tiles_);
       wait_products<0>(output);
-      release(rings_.value);
+      rings_.value.release(tiles_);
     }
   }
 
-  /// scores = query * keys^T, begun.
+  /// scores = query * keys^T of the current tile, begun.
   __device__ __forceinline__ void multiply_keys(Scores& scores, const QueryTile& query) const {
-    const KeyTile keys{shared_ + Layout::kKey + rings_.key.slot() * KeyTile::kBytes};
+    const KeyTile keys{shared_ + Layout::kKey + rings_.key.slot(tiles_) * KeyTile::kBytes};
     constexpr int kSteps = config::kPaddedHeadDimQk / 16;
     using Product = WarpgroupProduct<config::kTileK>;
     begin_products();
@@ -372,9 +379,10 @@ class Consumer {
     commit_products();
   }
 
-  /// output += probabilities * values, begun.
-  __device__ __forceinline__ void multiply_values(Output& output, const Probabilities& probabilities) const {
-    const ValueTile values{shared_ + Layout::kValue + rings_.value.slot() * ValueTile::kBytes};
+  /// output += probabilities * values of a tile, begun.
+  __device__ __forceinline__ void multiply_values(Output& output, const Probabilities& probabilities,
+                                                  unsigned tile) const {
+    const ValueTile values{shared_ + Layout::kValue + rings_.value.slot(tile) * ValueTile::kBytes};
     begin_products();
 #pragma unroll
     for (int step = 0; step < config::kTileK / 16; ++step)
@@ -384,25 +392,18 @@ class Consumer {
   }
 
   __device__ __forceinline__ StepNote read_note() const {
-    return StepNote::read(StepNote::address(shared_, rings_.key.slot()));
-  }
-
-  /// The warp is done with the current slot of a ring.
-  template <class Ring>
-  __device__ __forceinline__ void release(Ring& ring) const {
-    __syncwarp();
-    if (lane_ == 0) arrive(ring.empty());
-    ring.advance();
+    return StepNote::read(StepNote::address(shared_, rings_.key.slot(tiles_)));
   }
 
   __device__ __forceinline__ void hide(Scores& scores, const StepNote& note, const Work& work) {
     if (!note.is_partial) return;
     const int first_lane_row = first_warp_row_ + lane_ / 4;
     if constexpr (ColumnMask::kVectors > 0) {
-      rings_.bounds.wait_until_full();
-      Intervals(shared_ + Layout::kBounds + rings_.bounds.slot() * Intervals::kBytes)
+      rings_.bounds.wait_until_full(partials_);
+      Intervals(shared_ + Layout::kBounds + rings_.bounds.slot(partials_) * Intervals::kBytes)
           .apply(scores, first_lane_row, lane_);
-      release(rings_.bounds);
+      rings_.bounds.release(partials_);
+      ++partials_;
     } else {
       hide_by_row(scores, RowMask(arguments_.forward), work.first_row + first_lane_row, note.first_key, lane_);
     }
@@ -423,7 +424,7 @@ class Consumer {
   /// nobody needs the query rows that lie there.
   __device__ __forceinline__ void write_results(const Work& work, const Softmax& softmax, const Output& output) const {
     const ForwardArguments& forward = arguments_.forward;
-    const OutputTile tile{shared_ + Layout::kQuery + rings_.query.slot() * Layout::kQueryBytes};
+    const OutputTile tile{shared_ + Layout::kQuery + rings_.query.slot(works_) * Layout::kQueryBytes};
     float inverse[2];
 #pragma unroll
     for (int half = 0; half < 2; ++half) {
@@ -455,12 +456,12 @@ class Consumer {
 #pragma unroll
       for (int panel = 0; panel < OutputTile::kPanels; ++panel)
         store_box(arguments_.output,
-                  {panel * OutputTile::kPanelColumns, work.first_row + first_warp_row_,
-                   work.head % forward.num_heads_q, work.head / forward.num_heads_q},
+                  {panel * OutputTile::kPanelColumns, work.first_row + first_warp_row_, work.head % forward.num_heads_q,
+                   work.head / forward.num_heads_q},
                   tile.panel(panel) + first_warp_row_ * OutputTile::kSpan);
       commit_stores();
       wait_until_stores_are_read();
-      arrive(rings_.query.empty());
+      arrive(rings_.query.empty(works_));
     }
   }
 
@@ -471,6 +472,10 @@ class Consumer {
   int warpgroup_;
   int first_warp_row_;
   int lane_;
+  // Turns of the rings: pieces of work, key tiles (and those of values), partial ones.
+  unsigned works_ = 0;
+  unsigned tiles_ = 0;
+  unsigned partials_ = 0;
 };
 
 }  // namespace forward

@@ -31,9 +31,11 @@ struct PanelTile {
     constexpr int kSteps = kPanelColumns / 16;
     return descriptor(panel(step / kSteps) + first_row * kSpan + step % kSteps * 32, 16);
   }
-  /// The operand whose K are rows 16 step …, and whose M or N are the columns.
-  __device__ __forceinline__ unsigned long long columns_along_k(int step) const {
-    return descriptor(base + step * 16 * kSpan, kPanelBytes);
+  /// The operand whose K are rows 16 step …, and whose M or N are the columns from `first_column` on: the first of a
+  /// panel, or such that all are of one panel.
+  __device__ __forceinline__ unsigned long long columns_along_k(int step, int first_column = 0) const {
+    return descriptor(panel(first_column / kPanelColumns) + first_column % kPanelColumns * 2 + step * 16 * kSpan,
+                      kPanelBytes);
   }
 
  private:

@@ -213,11 +213,10 @@ class CudaDevice final : public Device {
                                        : box.box_columns == 32 ? CU_TENSOR_MAP_SWIZZLE_64B
                                                                : CU_TENSOR_MAP_SWIZZLE_32B;
     CUtensorMap map;
-    driver_.check(
-        encode_tiled(&map, CU_TENSOR_MAP_DATA_TYPE_UINT16, kRank, reinterpret_cast<void*>(box.data), sizes,
-                     of_dimensions, extents, steps, CU_TENSOR_MAP_INTERLEAVE_NONE, swizzle,
-                     CU_TENSOR_MAP_L2_PROMOTION_L2_256B, CU_TENSOR_MAP_FLOAT_OOB_FILL_NONE),
-        "cuTensorMapEncodeTiled", "encoding a tensor map");
+    driver_.check(encode_tiled(&map, CU_TENSOR_MAP_DATA_TYPE_UINT16, kRank, reinterpret_cast<void*>(box.data), sizes,
+                               of_dimensions, extents, steps, CU_TENSOR_MAP_INTERLEAVE_NONE, swizzle,
+                               CU_TENSOR_MAP_L2_PROMOTION_L2_256B, CU_TENSOR_MAP_FLOAT_OOB_FILL_NONE),
+                  "cuTensorMapEncodeTiled", "encoding a tensor map");
     EncodedTensorMap encoded;
     std::memcpy(encoded.bytes.data(), &map, sizeof map);
     return encoded;

@@ -43,8 +43,7 @@ std::string broken_rule(const TensorBox& box) {
     if (std::string rule = broken_rule(axis); !rule.empty()) return rule;
   if (box.box_columns != 16 && box.box_columns != 32 && box.box_columns != 64)
     return fmt::format("box_columns = {}: 16, 32 or 64 (a span of a swizzle) are allowed", box.box_columns);
-  if (box.box_rows < 1 || box.box_rows > 256)
-    return fmt::format("box_rows = {}: 1 to 256 are allowed", box.box_rows);
+  if (box.box_rows < 1 || box.box_rows > 256) return fmt::format("box_rows = {}: 1 to 256 are allowed", box.box_rows);
   return {};
 }
 

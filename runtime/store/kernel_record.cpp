@@ -7,7 +7,7 @@
 namespace flashmask {
 namespace {
 
-constexpr int kSchemaVersion = 1;
+constexpr int kSchemaVersion = 2;
 
 using Json = nlohmann::ordered_json;
 

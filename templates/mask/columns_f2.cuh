@@ -1,5 +1,6 @@
 #pragma once
 
+#include "primitives/global_memory.cuh"
 #include "primitives/shared_memory.cuh"
 
 namespace flashmask {
@@ -9,11 +10,15 @@ struct ColumnMask {
   static constexpr int kVectors = 2;
   static constexpr int kIntervals = 2;
   static constexpr int kBounded = 0;  // of the intervals, the first ones: those with two ends
-  static constexpr int kTests = 1;  // of an element: the rows between the two see the key
+  static constexpr int kTests = 1;    // of an element: the rows between the two see the key
   int at[kVectors];
 
   /// Reads the bounds of one column from shared memory.
   __device__ __forceinline__ void load(unsigned address) { load_shared(at, address); }
+  /// The same from global memory; `bounds` are those of column 0.
+  __device__ __forceinline__ void read(const int* bounds, int column) {
+    load_global(at, bounds + static_cast<long long>(column) * kVectors);
+  }
 
   /// Interval i of the hidden rows, [start, end): anything may reach beyond the rows or be empty.
   __device__ __forceinline__ int start(int i) const { return i == 0 ? at[0] : 0; }

@@ -9,6 +9,7 @@ struct ColumnMask {
   static constexpr int kBounded = 0;  // of the intervals, the first ones: those with two ends
   static constexpr int kTests = 0;
   __device__ __forceinline__ void load(unsigned) {}
+  __device__ __forceinline__ void read(const int*, int) {}
   __device__ __forceinline__ int start(int) const { return 0; }
   __device__ __forceinline__ int end(int) const { return 0; }
   static __device__ __forceinline__ bool test_hides_any(unsigned, int, int, int) { return false; }

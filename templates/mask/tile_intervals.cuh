@@ -59,23 +59,42 @@ class TileIntervals {
   static constexpr int kFlags = (1 + ColumnMask::kBounded) * kListBytes;  // which lists of what is inside have any
   static constexpr int kBytes = kFlags + 16;
 
-  /// What the warp that writes knows of the tile beforehand: its columns' bounds, on their way from global memory.
-  struct Columns {
-    static constexpr int kPairs = (kKeys / 2 + 31) / 32;
-    ColumnMask column[2 * kPairs];
+  /// The bounds of a tile's columns, as the warp that writes reads them from global memory: ahead of the writing, as
+  /// far as it has the registers.
+  class Columns {
+   public:
+    static constexpr int kPairs = (kKeys / 2 + 31) / 32;  // of a lane
+    static constexpr int kHeldRegisters = 8;
+    static constexpr int kAhead = kPairs * 2 * ColumnMask::kVectors <= kHeldRegisters ? kPairs : 0;  // pairs
 
     /// `bounds`: of key column 0 of the mask head.
     __device__ __forceinline__ void load(const int* bounds, int first_key, int seqlen_k) {
+      bounds_ = bounds;
+      last_key_ = seqlen_k - 1;
 #pragma unroll
-      for (int i = 0; i < 2 * kPairs; ++i) {
-        const int key = key_of(first_key, i);
-        // Past the end any bounds will do.
-        load_global(column[i].at, bounds + static_cast<long long>(min(key, seqlen_k - 1)) * ColumnMask::kVectors);
-      }
+      for (int i = 0; i < 2 * kAhead; ++i) held_[i] = read(key_of(first_key, i));
+    }
+    /// Column i of the lane, whose key is key_of(first_key, i).
+    __device__ __forceinline__ ColumnMask column(int first_key, int i) const {
+      return i < 2 * kAhead ? held_[i < 2 * kAhead ? i : 0] : read(key_of(first_key, i));
     }
     static __device__ __forceinline__ int key_of(int first_key, int i) {
       return first_key + (i / 2 * 32 + static_cast<int>(read_lane())) * 2 + i % 2;
     }
+
+    static constexpr int kUnroll = kAhead > 0 ? kPairs : 1;
+
+   private:
+    __device__ __forceinline__ ColumnMask read(int key) const {
+      ColumnMask column;
+      // Past the end any bounds will do.
+      column.read(bounds_, min(key, last_key_));
+      return column;
+    }
+
+    const int* bounds_;
+    int last_key_;
+    ColumnMask held_[kAhead > 0 ? 2 * kAhead : 1];
   };
 
   __device__ __forceinline__ explicit TileIntervals(unsigned address) : address_(address) {}
@@ -84,13 +103,14 @@ class TileIntervals {
   __device__ __forceinline__ void write(const Columns& columns, const RowMask& row_mask, int first_key,
                                         int first_row) const {
     unsigned inside = 0;
-#pragma unroll
+#pragma unroll Columns::kUnroll
     for (int i = 0; i < Columns::kPairs; ++i) {
       const int pair = i * 32 + static_cast<int>(read_lane());
       if (kKeys / 2 % 32 != 0 && pair >= kKeys / 2) break;
-      const TileColumn<kRows> left(columns.column[2 * i], row_mask, Columns::key_of(first_key, 2 * i), first_row);
-      const TileColumn<kRows> right(columns.column[2 * i + 1], row_mask, Columns::key_of(first_key, 2 * i + 1),
-                                    first_row);
+      const TileColumn<kRows> left(columns.column(first_key, 2 * i), row_mask, Columns::key_of(first_key, 2 * i),
+                                   first_row);
+      const TileColumn<kRows> right(columns.column(first_key, 2 * i + 1), row_mask,
+                                    Columns::key_of(first_key, 2 * i + 1), first_row);
       write_pair(0, pair, left.first, left.end, right.first, right.end);
 #pragma unroll
       for (int k = 0; k < ColumnMask::kBounded; ++k) {

@@ -43,7 +43,8 @@ __device__ __forceinline__ void hide_by_row(AccumulatorTile<1, kColumnBlocks>& s
     for (int n = 0; n < kColumnBlocks; ++n)
 #pragma unroll
       for (int right = 0; right < 2; ++right)
-        if ((visible.word[n / 16] >> (n % 16 * 2 + right) & 1) == 0) scores.block[0][n].at[2 * half + right] = -kInfinity;
+        if ((visible.word[n / 16] >> (n % 16 * 2 + right) & 1) == 0)
+          scores.block[0][n].at[2 * half + right] = -kInfinity;
   }
 }
 

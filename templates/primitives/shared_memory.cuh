@@ -56,6 +56,9 @@ __device__ __forceinline__ void load_shared(int (&out)[4], unsigned address) {
                : "memory");
 }
 
+__device__ __forceinline__ void load_shared(float (&out)[2], unsigned address) {
+  asm volatile("ld.shared.v2.f32 {%0, %1}, [%2];" : "=f"(out[0]), "=f"(out[1]) : "r"(address) : "memory");
+}
 __device__ __forceinline__ void load_shared(float (&out)[4], unsigned address) {
   asm volatile("ld.shared.v4.f32 {%0, %1, %2, %3}, [%4];"
                : "=f"(out[0]), "=f"(out[1]), "=f"(out[2]), "=f"(out[3])
@@ -63,6 +66,10 @@ __device__ __forceinline__ void load_shared(float (&out)[4], unsigned address) {
                : "memory");
 }
 
+__device__ __forceinline__ void store_shared(unsigned address, const float (&in)[4]) {
+  asm volatile("st.shared.v4.f32 [%0], {%1, %2, %3, %4};" ::"r"(address), "f"(in[0]), "f"(in[1]), "f"(in[2]), "f"(in[3])
+               : "memory");
+}
 __device__ __forceinline__ void store_shared(unsigned address, const void* value) {
   asm volatile("st.shared.b64 [%0], %1;" ::"r"(address), "l"(value) : "memory");
 }

@@ -241,6 +241,7 @@ std::vector<float> run(const Product& product, const std::string& before = "") {
                      parameters({upload(machine, offsets), upload(machine, data), results, upload(machine, fragments),
                                  product.a.descriptor(), product.b.descriptor(), offsets.size(), product.accumulates}));
   EXPECT_EQ(statistics.by_class.at("wgmma"), 4 * product.threads / 32);
+  EXPECT_EQ(statistics.mma_without_copy_in_flight, product.threads / 32);
   return download<float>(machine, results, accumulators.size());
 }
 

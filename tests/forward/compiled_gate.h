@@ -14,8 +14,11 @@ Runtime& compiling_runtime();
 /// One line: the descriptor and the configuration, to repeat a failure by.
 std::string describe(const CompiledKernel& kernel);
 
-/// ptxas spilled nothing, used no stack, and printed no remark of a costly kind such as "(C7510)".
+/// ptxas spilled nothing, used no stack, and printed no remark.
 testing::AssertionResult is_clean(const CompiledKernel& kernel);
+
+/// ptxas printed no remark of a costly kind, such as "(C7510)": that it lets one product wait for the other.
+testing::AssertionResult has_no_remark(const CompiledKernel& kernel);
 
 /// There is code, and with the registers and the shared memory that it really has, a CTA of it fits an SM.
 testing::AssertionResult can_be_launched(const CompiledKernel& kernel);

@@ -16,6 +16,7 @@
 #include <thread>
 #include <utility>
 
+#include "generator/kernel_family.h"
 #include "tests/backward/launch.h"
 #include "tests/forward/child_process.h"
 #include "tests/forward/launch.h"
@@ -28,9 +29,17 @@ namespace {
 
 using nlohmann::json;
 
-/// Every kernel of the test matrix for a target.
+/// Every kernel of the test matrix that a device with this target runs: where an arch-specific target has a family of
+/// its own, the portable one too.
 std::vector<KernelDescriptor> conformance_kernels(const Target& target) {
   std::vector<KernelDescriptor> kernels;
+  const auto add = [&](KernelDescriptor descriptor) {
+    kernels.push_back(descriptor);
+    descriptor.target.arch_specific = false;
+    if (generator::family_of(descriptor).name != generator::family_of(kernels.back()).name)
+      kernels.push_back(descriptor);
+  };
+  bool deterministic = false;
   for (DataType dtype : {DataType::kBfloat16, DataType::kFloat16}) {
     for (const auto& [head_dim_qk, head_dim_v] : {std::pair(64, 64),
                                                   {128, 128},
@@ -42,11 +51,12 @@ std::vector<KernelDescriptor> conformance_kernels(const Target& target) {
                                                   {192, 128},
                                                   {64, 128},
                                                   {256, 256}}) {
-      std::ranges::copy(all_forms(dtype, head_dim_qk, head_dim_v, target), std::back_inserter(kernels));
+      for (const KernelDescriptor& descriptor : all_forms(dtype, head_dim_qk, head_dim_v, target)) add(descriptor);
       // The alignment of a diagonal is an argument of a backward; every other kernel is deterministic.
-      for (KernelDescriptor& descriptor :
-           backward_tests::all_forms(dtype, head_dim_qk, head_dim_v, target, kernels.size() % 2 == 0)) {
-        if (descriptor.causal_alignment == CausalAlignment::kBottomRight) kernels.push_back(descriptor);
+      for (KernelDescriptor descriptor : backward_tests::all_forms(dtype, head_dim_qk, head_dim_v, target, false)) {
+        if (descriptor.causal_alignment != CausalAlignment::kBottomRight) continue;
+        descriptor.deterministic = std::exchange(deterministic, !deterministic);
+        add(descriptor);
       }
     }
   }

@@ -6,11 +6,13 @@
 
 #include <vector>
 
+#include "generator/kernel_family.h"
 #include "runtime/backward_kernel.h"
 #include "runtime/compile/nvrtc.h"
 #include "runtime/compile/options.h"
 #include "runtime/compile/ptxas_log.h"
 #include "runtime/forward_kernel.h"
+#include "runtime/forward_sm90_kernel.h"
 
 namespace flashmask::forward_tests {
 namespace {
@@ -86,6 +88,7 @@ std::shared_ptr<const Kernel> compile_at_level(int ptxas_level, const generator:
   stored.record.resources = compile::parse_ptxas_log(log, source.entry).resources;
   stored.image = {std::as_bytes(std::span(cubin)), std::as_bytes(std::span(ptx))};
   if (source.descriptor.pass == Pass::kBackward) return std::make_shared<BackwardKernel>(device, source, stored, "");
+  if (generator::uses_wgmma(source.descriptor)) return std::make_shared<ForwardSm90Kernel>(device, source, stored, "");
   return std::make_shared<ForwardKernel>(device, source, stored, "");
 }
 

@@ -47,6 +47,70 @@ TEST_P(StaticGates, EveryDefaultKernelCompilesWithoutSpillsAndFitsAnSmAsPromised
   }
 }
 
+/// Registers that ptxas gives every thread of a kernel whose warpgroups share them out later: as many as there are.
+int equal_share_of_registers(const CompiledKernel& kernel) {
+  switch (32 * estimate_resources(kernel.descriptor, kernel.config).warps_per_cta) {
+    case 384:
+      return 168;
+    case 512:
+      return 128;
+    default:
+      return 0;  // no default has such a CTA
+  }
+}
+
+/// Element type and head dims, for sm_90a.
+struct WgmmaGate {
+  DataType dtype;
+  int head_dim_qk;
+  int head_dim_v;
+};
+void PrintTo(const WgmmaGate& gate, std::ostream* stream) {
+  *stream << to_string(gate.dtype) << " " << gate.head_dim_qk << "/" << gate.head_dim_v;
+}
+
+class WgmmaStaticGates : public testing::TestWithParam<WgmmaGate> {};
+
+TEST_P(WgmmaStaticGates, EveryDefaultForwardCompilesWithoutSpillsAndItsProductsRunByThemselves) {
+  const auto [dtype, head_dim_qk, head_dim_v] = GetParam();
+  for (const KernelDescriptor& descriptor : all_forms(dtype, head_dim_qk, head_dim_v, {90, true})) {
+    const CompiledKernel kernel = compiling_runtime().compile(descriptor);
+    EXPECT_TRUE(can_be_launched(kernel));
+    EXPECT_TRUE(is_clean(kernel));
+    EXPECT_TRUE(keeps_its_promise(kernel));
+    EXPECT_EQ(kernel.resources.registers, equal_share_of_registers(kernel)) << describe(kernel);
+  }
+}
+
+std::vector<WgmmaGate> wgmma_gates() {
+  std::vector<WgmmaGate> all;
+  for (const DataType dtype : {DataType::kFloat16, DataType::kBfloat16}) {
+    for (const int head_dim : {64, 96, 128, 192, 256}) all.push_back({dtype, head_dim, head_dim});
+    all.push_back({dtype, 192, 128});
+  }
+  return all;
+}
+
+INSTANTIATE_TEST_SUITE_P(Kernels, WgmmaStaticGates, testing::ValuesIn(wgmma_gates()), [](const auto& test) {
+  return fmt::format("{}_d{}_{}", to_string(test.param.dtype), test.param.head_dim_qk, test.param.head_dim_v);
+});
+
+/// By a head dim that no gate above names.
+class WgmmaCoarseGates : public testing::TestWithParam<int> {};
+
+TEST_P(WgmmaCoarseGates, EveryDefaultForwardFitsAnSmAndItsProductsRunByThemselves) {
+  for (const KernelDescriptor& descriptor : all_forms(DataType::kBfloat16, GetParam(), GetParam(), {90, true})) {
+    if (descriptor.causal_alignment != CausalAlignment::kBottomRight) continue;
+    const CompiledKernel kernel = compiling_runtime().compile(descriptor);
+    EXPECT_TRUE(can_be_launched(kernel));
+    EXPECT_TRUE(has_no_remark(kernel));
+    EXPECT_TRUE(keeps_its_promise(kernel));
+  }
+}
+
+INSTANTIATE_TEST_SUITE_P(Kernels, WgmmaCoarseGates, testing::Values(32, 40, 72, 80, 160, 224),
+                         [](const auto& test) { return fmt::format("d{}", test.param); });
+
 std::vector<Gate> gates() {
   std::vector<Gate> all;
   for (const DataType dtype : {DataType::kFloat16, DataType::kBfloat16}) {

@@ -54,6 +54,7 @@ class Draw {
   /// A legal one. Not among them: accumulators of more than 512 registers per thread, which spill in any case and keep
   /// ptxas busy for up to a minute.
   TileConfig config(const KernelDescriptor& descriptor) {
+    if (descriptor.target == Target{90, true}) return wgmma_config(descriptor);
     for (;;) {
       TileConfig drawn;
       drawn.warps = 1 + below(8);
@@ -68,6 +69,20 @@ class Draw {
   }
 
  private:
+  TileConfig wgmma_config(const KernelDescriptor& descriptor) {
+    for (;;) {
+      TileConfig drawn;
+      drawn.warps = 4 * (1 + below(3));
+      drawn.tile_q = 16 * drawn.warps;
+      drawn.tile_k = 16 * (1 + below(16));
+      drawn.stages = 2 + below(5);
+      drawn.overlap = once_in(2);
+      drawn.turns = once_in(2);
+      drawn.query_slots = 1 + below(2);
+      if (broken_rules(descriptor, drawn).empty()) return drawn;
+    }
+  }
+
   std::mt19937_64 random_;
 };
 

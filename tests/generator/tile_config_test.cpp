@@ -39,6 +39,22 @@ TEST(TileConfig, OfEveryLegalDescriptorHasALegalDefaultThatFitsItsTarget) {
   EXPECT_EQ(descriptors, 17 * 7 * 32 * 32);  // 11 architectures, 6 of them with an "a" variant
 }
 
+KernelDescriptor hopper_forward(int head_dim) {
+  KernelDescriptor descriptor;
+  descriptor.head_dim_qk = descriptor.head_dim_v = head_dim;
+  descriptor.target = {90, true};
+  return descriptor;
+}
+
+/// "128x128 w8 s2", for forwards with wgmma.
+constexpr TileConfig kWgmmaConfig{.tile_q = 128, .tile_k = 128, .warps = 8, .stages = 2};
+
+template <typename Change>
+TileConfig changed(TileConfig config, Change&& change) {
+  change(config);
+  return config;
+}
+
 struct BrokenCase {
   TileConfig config;
   const char* rule;
@@ -82,6 +98,75 @@ TEST(TileConfig, OfThreeWarpgroupsHasNoProductsThatTheirRegistersCannotHold) {
                 ElementsAre(HasSubstr("warps = 12: products of up to 192 columns fit the registers")));
     EXPECT_THAT(broken_rules(descriptor, {.tile_q = 128, .tile_k = tile_k, .warps = 8, .stages = 2}), IsEmpty());
   }
+}
+
+TEST(TileConfig, OfAForwardWithWgmmaHasWholeWarpgroupsOf64Rows) {
+  const KernelDescriptor descriptor = hopper_forward(64);
+  for (int warps = 0; warps <= 16; ++warps) {
+    for (int tile_q = 16; tile_q <= 256; tile_q += 16) {
+      const bool legal = (warps == 4 || warps == 8 || warps == 12) && tile_q == 16 * warps;
+      EXPECT_EQ(broken_rules(descriptor, {tile_q, 64, warps, 2}).empty(), legal) << tile_q << " " << warps;
+    }
+  }
+  for (int tile_k = 0; tile_k <= 272; tile_k += 8)
+    EXPECT_EQ(broken_rules(descriptor, {128, tile_k, 8, 2}).empty(), tile_k >= 16 && tile_k <= 256 && tile_k % 16 == 0)
+        << tile_k;
+}
+
+TEST(TileConfig, OfAForwardWithWgmmaMayHaveEverySchedule) {
+  for (const bool overlap : {false, true})
+    for (const bool turns : {false, true})
+      for (const int query_slots : {1, 2})
+        EXPECT_THAT(broken_rules(hopper_forward(128), {128, 128, 8, 2, false, 1, overlap, turns, query_slots}),
+                    IsEmpty());
+}
+
+TEST(TileConfig, EachBrokenRuleOfAForwardWithWgmmaNamesItsFieldAndValue) {
+  struct Broken {
+    TileConfig config;
+    const char* rule;
+  };
+  const Broken cases[] = {
+      {changed(kWgmmaConfig, [](auto& c) { c.warps = 6; }), "warps = 6: 4, 8 or 12"},
+      {changed(kWgmmaConfig, [](auto& c) { c.tile_q = 64; }), "tile_q = 64: 128 (16 rows for each of 8 warps)"},
+      {changed(kWgmmaConfig, [](auto& c) { c.tile_k = 24; }), "tile_k = 24: a multiple of 16"},
+      {changed(kWgmmaConfig, [](auto& c) { c.tile_k = 272; }), "tile_k = 272"},
+      {changed(kWgmmaConfig, [](auto& c) { c.stages = 1; }), "stages = 1"},
+      {changed(kWgmmaConfig, [](auto& c) { c.stages = 7; }), "stages = 7"},
+      {changed(kWgmmaConfig, [](auto& c) { c.query_in_registers = true; }), "query_in_registers = true"},
+      {changed(kWgmmaConfig, [](auto& c) { c.column_warps = 2; }), "column_warps = 2"},
+      {changed(kWgmmaConfig, [](auto& c) { c.query_slots = 0; }), "query_slots = 0: 1 or 2"},
+      {changed(kWgmmaConfig, [](auto& c) { c.query_slots = 3; }), "query_slots = 3: 1 or 2"},
+  };
+  for (const Broken& broken : cases)
+    EXPECT_THAT(broken_rules(hopper_forward(64), broken.config), ElementsAre(HasSubstr(broken.rule))) << broken.rule;
+}
+
+TEST(TileConfig, WhatOnlyWgmmaHasIsRefusedByAllOthersByName) {
+  KernelDescriptor backward = hopper_forward(64);
+  backward.pass = Pass::kBackward;
+  KernelDescriptor portable = hopper_forward(64);
+  portable.target = {90, false};
+  for (const KernelDescriptor& descriptor : {portable, backward}) {
+    const TileConfig usual = default_tile_config(descriptor);
+    EXPECT_THAT(broken_rules(descriptor, changed(usual, [](auto& c) { c.overlap = true; })),
+                ElementsAre(HasSubstr("overlap = true")));
+    EXPECT_THAT(broken_rules(descriptor, changed(usual, [](auto& c) { c.turns = true; })),
+                ElementsAre(HasSubstr("turns = true")));
+    EXPECT_THAT(broken_rules(descriptor, changed(usual, [](auto& c) { c.query_slots = 2; })),
+                ElementsAre(HasSubstr("query_slots = 2")));
+    EXPECT_THAT(broken_rules(descriptor, {.overlap = true, .turns = true, .query_slots = 7}),
+                testing::IsSupersetOf({HasSubstr("overlap"), HasSubstr("turns"), HasSubstr("query_slots = 7")}));
+  }
+}
+
+TEST(TileConfig, OfAForwardWithWgmmaIsRefusedWhereItsRingsDoNotFit) {
+  // Slots of 64 KiB for the queries, 2 x 2 of 64 KiB each for keys and values: more than 227 KiB.
+  const KernelDescriptor descriptor = hopper_forward(256);
+  const auto rules = broken_rules(descriptor, kWgmmaConfig);
+  ASSERT_THAT(rules, SizeIs(1));
+  EXPECT_THAT(rules[0], testing::AllOf(HasSubstr("128x128 w8 s2: "), HasSubstr("sm_90a allows 232448 per CTA")));
+  EXPECT_THAT(broken_rules(descriptor, changed(kWgmmaConfig, [](auto& c) { c.tile_k = 64; })), IsEmpty());
 }
 
 TEST(TileConfig, OfABackwardCutsKeysAmongWarpsAndMayShareThemBetweenTwo) {
@@ -139,9 +224,101 @@ TEST(TileConfig, NeedsMoreOfASmTheLargerItIs) {
   EXPECT_GT(estimate_resources(descriptor, {128, 64, 4, 3, false}).shared_bytes, base.shared_bytes);
 }
 
+TEST(TileConfig, OfAForwardWithWgmmaNeedsSharedMemoryForEverySlotAndAWarpgroupMore) {
+  const KernelDescriptor descriptor = hopper_forward(64);
+  const ResourceEstimate base = estimate_resources(descriptor, kWgmmaConfig);
+  EXPECT_EQ(base.warps_per_cta, 12);
+  EXPECT_EQ(base.registers_per_thread, 168);
+  EXPECT_EQ(base.ctas_per_sm, 1);
+  EXPECT_EQ(
+      estimate_resources(descriptor, {.tile_q = 192, .tile_k = 128, .warps = 12, .stages = 2}).registers_per_thread,
+      128);
+  const auto grown = [&](auto&& change) {
+    return estimate_resources(descriptor, changed(kWgmmaConfig, change)).shared_bytes - base.shared_bytes;
+  };
+  constexpr int kTile = 128 * 64 * 2;
+  EXPECT_GE(grown([](auto& c) { c.query_slots = 2; }), kTile);
+  EXPECT_GE(grown([](auto& c) { c.stages = 3; }), 2 * kTile);
+  EXPECT_EQ(grown([](auto& c) { c.overlap = c.turns = true; }), 0);
+  KernelDescriptor masked = descriptor;
+  int last = base.shared_bytes;
+  for (MaskForm form : {MaskForm::kC1, MaskForm::kC2, MaskForm::kF4}) {  // with more and more intervals
+    masked.mask_form = form;
+    const int bytes = estimate_resources(masked, kWgmmaConfig).shared_bytes;
+    EXPECT_GT(bytes, last) << to_string(form);
+    last = bytes;
+  }
+}
+
+TEST(TileConfig, IsReadBackFromWhatIsWritten) {
+  int configs = 0;
+  for (const int tile_q : {16, 64, 128, 192, 256}) {
+    for (const int tile_k : {16, 96, 256}) {
+      for (const int warps : {1, 4, 8, 12}) {
+        for (const int stages : {2, 3, 6}) {
+          for (int flags = 0; flags < 8; ++flags) {
+            for (const int column_warps : {1, 2}) {
+              for (const int query_slots : {1, 2}) {
+                const TileConfig config{tile_q,           tile_k,           warps,
+                                        stages,           (flags & 1) != 0, column_warps,
+                                        (flags & 2) != 0, (flags & 4) != 0, query_slots};
+                const std::string text = to_string(config);
+                const std::string word = to_word(config);
+                ASSERT_EQ(word.find(' '), std::string::npos) << word;
+                ASSERT_EQ(parse_tile_config(text), config) << text;
+                ASSERT_EQ(parse_tile_config(word), config) << word;
+                ++configs;
+              }
+            }
+          }
+        }
+      }
+    }
+  }
+  EXPECT_EQ(configs, 5 * 3 * 4 * 3 * 8 * 2 * 2);
+  for (const TileConfig& odd :
+       {TileConfig{-64, 0, 0, 99}, TileConfig{.tile_q = 1, .column_warps = 0, .query_slots = -3}})
+    EXPECT_EQ(parse_tile_config(to_string(odd)), odd) << to_string(odd);
+}
+
+TEST(TileConfig, AnyOtherTextIsNone) {
+  for (const char* text : {"",
+                           " ",
+                           "any tile",
+                           "128",
+                           "128x64",
+                           "128x64 w4",
+                           "128x64 s2 w4",
+                           "128x64  w4 s2",
+                           " 128x64 w4 s2",
+                           "128x64 w4 s2 ",
+                           "128x64 w4 s2,",
+                           "128x64,w4 s2",
+                           "0128x64 w4 s2",
+                           "+128x64 w4 s2",
+                           "128X64 w4 s2",
+                           "128x64 w4 s2 c1",
+                           "128x64 w4 s2 q1",
+                           "128x64 w4 s2 q2 q2",
+                           "128x64 w4 s2 overlap overlap",
+                           "128x64 w4 s2 turns overlap",
+                           "128x64 w4 s2 q2 turns",
+                           "128x64 w4 s2 qreg2",
+                           "128x64 w4 s2 overlapturns",
+                           "128x64 w4 s2 c",
+                           "128x64 w4 s2 q",
+                           "128x64 wx s2",
+                           "128x64 w4 s2.0",
+                           "99999999999x64 w4 s2",
+                           "0x0 w0 s0"})
+    EXPECT_EQ(parse_tile_config(text), std::nullopt) << text;
+}
+
 TEST(TileConfig, IsWrittenInOneShortLine) {
   EXPECT_EQ(to_string(kConfig), "128x64 w4 s2");
   EXPECT_NE(to_string(kConfig), to_string(TileConfig{128, 64, 4, 2, true}));
+  EXPECT_EQ(to_string(TileConfig{128, 128, 8, 2, false, 1, true, true, 2}), "128x128 w8 s2 overlap turns q2");
+  EXPECT_EQ(to_word(TileConfig{128, 128, 8, 2, false, 1, true, true, 2}), "128x128,w8,s2,overlap,turns,q2");
 }
 
 }  // namespace

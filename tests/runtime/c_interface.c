@@ -94,13 +94,13 @@ static fm_tensor packed(uint64_t data, int64_t seqlen, int64_t heads, int64_t he
 
 /* One query, two equal keys, values 1 and 3: the output is their mean, 2, and the log-sum-exp is log 2 (scores are 0).
  */
-int c_forward_on_the_emulator(const char* cache_directory) {
+int c_forward_on_the_emulator(const char* cache_directory, const char* target, int needs_workspace) {
   enum { kDim = 32 };
   const uint16_t one = 0x3c00, two = 0x4000, three = 0x4200; /* fp16 */
   uint16_t zeros[2 * kDim], values[2 * kDim], output[kDim];
   float lse = -1;
-  uint64_t query = 0, key = 0, value = 0, out = 0, lse_out = 0;
-  size_t workspace = 1;
+  uint64_t query = 0, key = 0, value = 0, out = 0, lse_out = 0, workspace = 0;
+  size_t workspace_bytes = 1;
   int i;
   fm_policy policy;
   fm_device* device = NULL;
@@ -116,10 +116,10 @@ int c_forward_on_the_emulator(const char* cache_directory) {
     values[i] = one;
     values[kDim + i] = three;
   }
-  REQUIRE(fm_device_open_emulator("sm_80", 1, &device) == FM_OK);
+  REQUIRE(fm_device_open_emulator(target, 1, &device) == FM_OK);
   device_info.struct_size = sizeof device_info;
   REQUIRE(fm_device_get_info(device, &device_info) == FM_OK);
-  REQUIRE(device_info.is_emulator && strcmp(device_info.target, "sm_80") == 0);
+  REQUIRE(device_info.is_emulator && strcmp(device_info.target, target) == 0);
   REQUIRE(fm_device_alloc(device, sizeof zeros / 2, &query) == FM_OK);
   REQUIRE(fm_device_alloc(device, sizeof zeros, &key) == FM_OK);
   REQUIRE(fm_device_alloc(device, sizeof values, &value) == FM_OK);
@@ -149,16 +149,23 @@ int c_forward_on_the_emulator(const char* cache_directory) {
   args.seqlen_k = 2;
   args.num_heads_q = 1;
   args.num_heads_kv = 1;
+  REQUIRE(fm_kernel_workspace_size(kernel, &args, NULL) == FM_INVALID_ARGUMENT);
+  REQUIRE(fm_kernel_workspace_size(kernel, &args, &workspace_bytes) == FM_OK); /* no address yet */
+  REQUIRE((workspace_bytes > 0) == needs_workspace);
+  if (needs_workspace) REQUIRE(fm_device_alloc(device, workspace_bytes, &workspace) == FM_OK);
   args.query = packed(query, 1, 1, kDim);
   args.key = packed(key, 2, 1, kDim);
   args.value = packed(value, 2, 1, kDim);
   args.output = packed(out, 1, 1, kDim);
   args.lse = lse_out;
-  REQUIRE(fm_kernel_launch_forward(kernel, &args, 0, NULL) == FM_INVALID_ARGUMENT);
+  REQUIRE(fm_kernel_launch_forward(kernel, &args, workspace, NULL) == FM_INVALID_ARGUMENT);
   REQUIRE(strstr(fm_last_error(), "softmax_scale") != NULL);
   args.softmax_scale = 0.25f;
-  REQUIRE(fm_kernel_workspace_size(kernel, &args, &workspace) == FM_OK && workspace == 0);
-  REQUIRE(fm_kernel_launch_forward(kernel, &args, 0, NULL) == FM_OK);
+  if (needs_workspace) {
+    REQUIRE(fm_kernel_launch_forward(kernel, &args, 0, NULL) == FM_INVALID_ARGUMENT);
+    REQUIRE(strstr(fm_last_error(), "the workspace is null") != NULL);
+  }
+  REQUIRE(fm_kernel_launch_forward(kernel, &args, workspace, NULL) == FM_OK);
   REQUIRE(fm_device_synchronize(device, NULL) == FM_OK);
   REQUIRE(fm_device_copy_out(device, output, out, sizeof output, NULL) == FM_OK);
   REQUIRE(fm_device_copy_out(device, &lse, lse_out, sizeof lse, NULL) == FM_OK);

@@ -24,7 +24,12 @@ TEST(CInterface, BadInputIsAStatusAndAText) {
 
 TEST(CInterface, RunsAForwardOnTheEmulator) {
   const TemporaryDirectory directory;
-  EXPECT_EQ(c_forward_on_the_emulator(directory.path().c_str()), 0);
+  EXPECT_EQ(c_forward_on_the_emulator(directory.path().c_str(), "sm_80", 0), 0);
+}
+
+TEST(CInterface, RunsAForwardThatNeedsAWorkspaceOnTheEmulator) {
+  const TemporaryDirectory directory;
+  EXPECT_EQ(c_forward_on_the_emulator(directory.path().c_str(), "sm_90a", 1), 0);
 }
 
 TEST(CInterface, ArgumentsOfABackwardAreChecked) {
@@ -66,6 +71,39 @@ TEST(CInterface, AnOlderCallersDescriptorAsksForNoDeterminism) {
   // What lies where the field would be is not looked at.
   descriptor.struct_size = offsetof(fm_descriptor, deterministic);
   EXPECT_EQ(fm_runtime_compile(runtime, &descriptor, nullptr, nullptr), FM_NOT_CACHED);
+  fm_runtime_release(runtime);
+}
+
+TEST(CInterface, ATileConfigurationIsTakenAsFarAsTheCallersStructGoes) {
+  const TemporaryDirectory directory;
+  fm_policy policy;
+  fm_init_policy(&policy);
+  policy.cache_directory = directory.path().c_str();
+  policy.no_jit = 1;
+  fm_runtime* runtime = nullptr;
+  ASSERT_EQ(fm_runtime_create(nullptr, &policy, &runtime), FM_OK);
+  fm_descriptor descriptor;
+  fm_init_descriptor(&descriptor);
+  descriptor.target = "sm_90a";
+  const auto expect_asked_for = [&](const fm_tile_config& config, const std::string& words) {
+    EXPECT_EQ(fm_runtime_compile(runtime, &descriptor, &config, nullptr), FM_NOT_CACHED) << fm_last_error();
+    const std::string hint = fm_last_hint();
+    EXPECT_TRUE(hint.ends_with(" --config " + words)) << hint;
+  };
+  // tile_q, tile_k, warps, stages, query_in_registers, column_warps, overlap, turns, query_slots
+  fm_tile_config config{sizeof config, 128, 96, 8, 2, 0, 0, 1, 1, 2};
+  expect_asked_for(config, "128x96,w8,s2,overlap,turns,q2");
+  config.overlap = config.turns = config.query_slots = 0;
+  expect_asked_for(config, "128x96,w8,s2");
+  // What lies where an older caller's struct ends is not looked at.
+  config.overlap = config.turns = config.query_slots = 7;
+  config.struct_size = offsetof(fm_tile_config, overlap);
+  expect_asked_for(config, "128x96,w8,s2");
+  config.struct_size = offsetof(fm_tile_config, query_slots);
+  expect_asked_for(config, "128x96,w8,s2,overlap,turns");
+  config.struct_size = sizeof config;
+  EXPECT_EQ(fm_runtime_compile(runtime, &descriptor, &config, nullptr), FM_INVALID_ARGUMENT);
+  EXPECT_THAT(fm_last_error(), HasSubstr("query_slots = 7"));
   fm_runtime_release(runtime);
 }
 

@@ -5,6 +5,7 @@
 
 #include <cstring>
 #include <thread>
+#include <utility>
 
 #include "fake_driver/fake_cuda.h"
 #include "flashmask/error.h"
@@ -87,7 +88,7 @@ TEST_F(CudaDeviceTest, PropertiesComeFromTheGpu) {
   const DeviceProperties& properties = device->properties();
   EXPECT_EQ(properties.kind, DeviceKind::kCuda);
   EXPECT_EQ(properties.name, "Fake GPU");
-  EXPECT_EQ(properties.target, (Target{90, false}));
+  EXPECT_EQ(properties.target, (Target{90, true}));
   EXPECT_EQ(properties.multiprocessors, 132);
   EXPECT_EQ(properties.shared_bytes_per_block, 232448u);
   EXPECT_EQ(properties.memory_bytes, std::size_t{1} << 34);
@@ -275,9 +276,73 @@ TEST_F(CudaDeviceTest, AKernelOfAnotherDeviceIsRefused) {
   EXPECT_EQ(error_of([&] { two->launch(LoadedKernel{}, {}, parameter, nullptr); }).code(), ErrorCode::kInvalidArgument);
 }
 
+TEST_F(CudaDeviceTest, ATensorBoxReachesTheDriverInBytesAndItsEncodingComesBack) {
+  const CudaDriver driver = open_driver();
+  const auto device = open_cuda_device(driver, 0);
+  const EncodedTensorMap encoded = device->encode({.data = 0x10000,
+                                                   .columns = 72,
+                                                   .seqlen = 100,
+                                                   .heads = 4,
+                                                   .batch = 3,
+                                                   .stride_seqlen = 288,
+                                                   .stride_heads = 72,
+                                                   .stride_batch = 28800,
+                                                   .box_columns = 16,
+                                                   .box_rows = 128});
+  const FakeTensorMap& map = fake_->tensor_map;
+  EXPECT_EQ(map.type, CU_TENSOR_MAP_DATA_TYPE_UINT16);
+  EXPECT_EQ(map.rank, 4u);
+  EXPECT_EQ(map.address, reinterpret_cast<void*>(0x10000));
+  EXPECT_THAT(map.sizes, ElementsAre(72u, 100u, 4u, 3u));
+  EXPECT_THAT(map.strides, ElementsAre(576u, 144u, 57600u));
+  EXPECT_THAT(map.box, ElementsAre(16u, 128u, 1u, 1u));
+  EXPECT_THAT(map.steps, ElementsAre(1u, 1u, 1u, 1u));
+  EXPECT_EQ(map.interleave, CU_TENSOR_MAP_INTERLEAVE_NONE);
+  EXPECT_EQ(map.swizzle, CU_TENSOR_MAP_SWIZZLE_32B);
+  EXPECT_EQ(map.outside, CU_TENSOR_MAP_FLOAT_OOB_FILL_NONE);
+  EXPECT_THAT(encoded.bytes, ::testing::Each(kFakeEncoding));
+  EXPECT_EQ(fake_->calls_without_context, 0);
+}
+
+TEST_F(CudaDeviceTest, TheSwizzleOfATensorBoxIsAsWideAsItsRows) {
+  const CudaDriver driver = open_driver();
+  const auto device = open_cuda_device(driver, 0);
+  TensorBox box{.data = 0x10000, .columns = 64, .seqlen = 1, .heads = 1, .batch = 1, .box_rows = 16};
+  for (const auto& [columns, swizzle] :
+       {std::pair(16, CU_TENSOR_MAP_SWIZZLE_32B), {32, CU_TENSOR_MAP_SWIZZLE_64B}, {64, CU_TENSOR_MAP_SWIZZLE_128B}}) {
+    box.box_columns = columns;
+    device->encode(box);
+    EXPECT_EQ(fake_->tensor_map.swizzle, swizzle);
+    EXPECT_THAT(fake_->tensor_map.strides, ElementsAre(16u, 16u, 16u));  // of extents of 1: anything legal
+  }
+}
+
+TEST_F(CudaDeviceTest, ATensorBoxThatTheDriverCannotEncodeIsAFailureThatNamesTheCall) {
+  const TensorBox box{.data = 16, .columns = 64, .seqlen = 1, .heads = 1, .batch = 1, .box_columns = 64, .box_rows = 1};
+  {
+    const CudaDriver driver = open_driver();
+    const auto device = open_cuda_device(driver, 0);
+    fake_->failing = "cuTensorMapEncodeTiled";
+    fake_->failure = CUDA_ERROR_OUT_OF_MEMORY;
+    const Error error = error_of([&] { device->encode(box); });
+    EXPECT_EQ(error.code(), ErrorCode::kDevice);
+    EXPECT_THAT(error.what(), AllOf(HasSubstr("encoding a tensor map"), HasSubstr("cuTensorMapEncodeTiled")));
+  }
+  *fake_ = FakeCuda{};
+  fake_->driver_version = 11080;
+  const CudaDriver old = open_driver();
+  const Error error = error_of([&] { open_cuda_device(old, 0)->encode(box); });
+  EXPECT_EQ(error.code(), ErrorCode::kUnsupported);
+  EXPECT_THAT(error.what(), AllOf(HasSubstr("cuTensorMapEncodeTiled"), HasSubstr("12.0")));
+}
+
+TEST(TargetForCapability, IsTheSpecificOneWhereItHasKernelsOfItsOwn) {
+  EXPECT_EQ(target_for_capability(90), (Target{90, true}));
+  for (const int capability : {80, 86, 89, 100, 120}) EXPECT_FALSE(target_for_capability(capability).arch_specific);
+}
+
 TEST(TargetForCapability, FallsBackToTheNewestOlderTargetOfTheMajorVersion) {
   EXPECT_EQ(target_for_capability(80), (Target{80, false}));
-  EXPECT_EQ(target_for_capability(90), (Target{90, false}));
   EXPECT_EQ(target_for_capability(88).compute_capability / 10, 8);
   EXPECT_EQ(target_for_capability(75), (Target{75, false}));
 }

@@ -80,6 +80,23 @@ TEST_F(ExplanationTest, TellsTheChoiceWithoutADeviceOrACompilerAndLeavesNoTrace)
   EXPECT_THAT(warnings_, IsEmpty());
 }
 
+TEST_F(ExplanationTest, TellsTheFamilyThatServesAPassForAnArchSpecificTarget) {
+  const Runtime runtime(nullptr, policy_without_compiler());
+  KernelDescriptor descriptor = small_kernel();
+  descriptor.target = {90, true};
+  const Explanation forward = runtime.explain(descriptor);
+  EXPECT_EQ(forward.family, "wgmma");
+  EXPECT_EQ(forward.family_targets, "sm_90a");
+  EXPECT_THAT(forward.family_note, IsEmpty());
+  EXPECT_EQ(forward.resources.warps_per_cta, forward.config.warps + 4);
+  descriptor.pass = Pass::kBackward;
+  EXPECT_EQ(runtime.explain(descriptor).family, "wgmma");
+  descriptor.target = {100, true};
+  const Explanation backward = runtime.explain(descriptor);
+  EXPECT_EQ(backward.family, "mma.sync");
+  EXPECT_THAT(backward.family_note, HasSubstr("no backward of its own for sm_100a"));
+}
+
 TEST_F(ExplanationTest, NamesTheOriginThatTheNextRequestHas) {
   const auto device = std::make_shared<RecordingDevice>();
   Runtime runtime(device, policy());

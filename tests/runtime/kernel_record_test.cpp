@@ -19,7 +19,7 @@ KernelRecord sample() {
                        .mask_form = MaskForm::kC2,
                        .causal_alignment = CausalAlignment::kTopLeft,
                        .target = {90, true}};
-  record.config = {128, 64, 8, 3, true};
+  record.config = {128, 64, 8, 3, true, 2, true, true, 2};
   record.entry = "an_entry";
   record.resources = {168, 1, 2, 3, 4, 5};
   record.compile_seconds = 0.25;
@@ -68,16 +68,53 @@ TEST(KernelRecord, WrongTypesAndValuesAreRefused) {
     std::string why;
     return !parse_record(broken.dump(), why).has_value();
   };
-  EXPECT_TRUE(refused("/schema", 2));
+  EXPECT_TRUE(refused("/schema", 3));
   EXPECT_TRUE(refused("/descriptor/dtype", "fp8"));
   EXPECT_TRUE(refused("/descriptor/target", 90));
   EXPECT_TRUE(refused("/descriptor/head_dim_qk", true));
   EXPECT_TRUE(refused("/config/tile_q", 1.5));
   EXPECT_TRUE(refused("/config/tile_q", -1));
   EXPECT_TRUE(refused("/config/tile_q", 1e30));
+  EXPECT_TRUE(refused("/config/overlap", 1));
+  EXPECT_TRUE(refused("/config/turns", "false"));
+  EXPECT_TRUE(refused("/config/query_slots", false));
   EXPECT_TRUE(refused("/resources/registers", std::uint64_t{1} << 63));
   EXPECT_TRUE(refused("/resources", nlohmann::ordered_json::array()));
   EXPECT_TRUE(refused("/log", nullptr));
+}
+
+TEST(KernelRecord, EveryFieldOfAConfigurationComesBack) {
+  const TileConfig base{128, 64, 8, 3};
+  std::vector<TileConfig> others(9, base);
+  others[0].tile_q = 64;
+  others[1].tile_k = 32;
+  others[2].warps = 4;
+  others[3].stages = 2;
+  others[4].query_in_registers = true;
+  others[5].column_warps = 2;
+  others[6].overlap = true;
+  others[7].turns = true;
+  others[8].query_slots = 2;
+  for (const TileConfig& config : others) {
+    KernelRecord record = sample();
+    record.config = config;
+    std::string why;
+    const auto read = parse_record(to_json(record), why);
+    ASSERT_TRUE(read) << why;
+    EXPECT_EQ(read->config, config) << to_string(config);
+    record.config = base;
+    EXPECT_FALSE(*read == record) << to_string(config);
+  }
+}
+
+TEST(KernelRecord, OfTheSchemaBeforeIsRefusedByItsNumber) {
+  auto old = nlohmann::ordered_json::parse(to_json(sample()));
+  EXPECT_EQ(old["schema"], 2);
+  old["schema"] = 1;
+  for (const char* field : {"overlap", "turns", "query_slots"}) old["config"].erase(field);
+  std::string why;
+  EXPECT_FALSE(parse_record(old.dump(), why));
+  EXPECT_THAT(why, HasSubstr("schema"));
 }
 
 TEST(KernelRecord, EveryTruncationIsRefused) {

@@ -2,6 +2,7 @@
 
 #include <gtest/gtest.h>
 
+#include <set>
 #include <thread>
 
 namespace flashmask {
@@ -59,6 +60,30 @@ TEST(KernelTable, ADescriptorWithAndWithoutAConfigurationAreTwoKeys) {
   table.insert(key, std::make_shared<NoKernel>());
   key.config = TileConfig{};
   EXPECT_EQ(table.find(key), nullptr);
+}
+
+TEST(KernelTable, EveryFieldOfAConfigurationMakesAnotherKeyWithAnotherHash) {
+  RequestKey key = key_of(1);
+  key.config = TileConfig{128, 128, 8, 2};
+  std::vector<RequestKey> keys(10, key);
+  keys[1].config->tile_q = 64;
+  keys[2].config->tile_k = 64;
+  keys[3].config->warps = 4;
+  keys[4].config->stages = 3;
+  keys[5].config->query_in_registers = true;
+  keys[6].config->column_warps = 2;
+  keys[7].config->overlap = true;
+  keys[8].config->turns = true;
+  keys[9].config->query_slots = 2;
+  KernelTable table;
+  std::set<std::size_t> hashes;
+  std::vector<std::shared_ptr<const Kernel>> kernels;
+  for (const RequestKey& each : keys) {
+    EXPECT_TRUE(hashes.insert(KernelTable::hash(each)).second) << to_string(*each.config);
+    kernels.push_back(std::make_shared<NoKernel>());
+    table.insert(each, kernels.back());
+  }
+  for (std::size_t i = 0; i < keys.size(); ++i) EXPECT_EQ(*table.find(keys[i]), kernels[i]) << i;
 }
 
 TEST(KernelTable, ReadersSeeWholeKernelsWhileItGrows) {

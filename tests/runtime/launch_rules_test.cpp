@@ -6,6 +6,7 @@
 
 #include "flashmask/runtime.h"
 #include "runtime/forward_kernel.h"
+#include "runtime/launch_rules.h"
 #include "runtime/precompile_command.h"
 #include "runtime/target_match.h"
 
@@ -110,6 +111,60 @@ TEST(LaunchRules, RowsThatAreReadLieLessThanTwoGibibytesApart) {
               ElementsAre(HasSubstr("value: the seqlen")));
   EXPECT_THAT(rules_after([&](auto& l) { l.query.stride_seqlen = limit - 8; }), IsEmpty());
   EXPECT_THAT(rules_after([&](auto& l) { l.output.stride_seqlen = limit; }), IsEmpty());
+}
+
+/// The same rules of a kernel whose tensors are moved by tensor copies.
+template <typename Change>
+std::vector<std::string> hopper_rules_after(Change&& change) {
+  KernelDescriptor descriptor = descriptor_of(MaskForm::kNone);
+  descriptor.target = {90, true};
+  ForwardLaunch launch = legal_launch();
+  change(launch);
+  return broken_rules(descriptor, launch);
+}
+
+TEST(LaunchRules, TensorCopiesTakeStridesFromZeroToHalfATebibyte) {
+  EXPECT_THAT(hopper_rules_after([](auto&) {}), IsEmpty());
+  const auto negative = [](const char* name, const char* axis, const char* stride) {
+    return ElementsAre(::testing::AllOf(HasSubstr(std::string(name) + ": the " + axis + " stride is " + stride),
+                                        HasSubstr("0 to 549755813887"), HasSubstr("sm_90")));
+  };
+  EXPECT_THAT(hopper_rules_after([](auto& l) { l.query.stride_batch = -800 * 64; }),
+              negative("query", "batch", "-51200"));
+  EXPECT_THAT(hopper_rules_after([](auto& l) { l.key.stride_seqlen = -256; }), negative("key", "seqlen", "-256"));
+  EXPECT_THAT(hopper_rules_after([](auto& l) { l.value.stride_head = -128; }), negative("value", "head", "-128"));
+  EXPECT_THAT(hopper_rules_after([](auto& l) { l.output.stride_seqlen = -1024; }),
+              negative("output", "seqlen", "-1024"));
+  const std::int64_t limit = std::int64_t{1} << 39;
+  EXPECT_THAT(hopper_rules_after([&](auto& l) { l.value.stride_batch = limit; }),
+              negative("value", "batch", "549755813888"));
+  EXPECT_THAT(hopper_rules_after([&](auto& l) { l.value.stride_batch = limit - 8; }), IsEmpty());
+  EXPECT_THAT(hopper_rules_after([](auto& l) { l.key.stride_head = l.value.stride_batch = 0; }), IsEmpty());
+  EXPECT_THAT(hopper_rules_after([](auto& l) {
+                l.batch = 1;
+                l.query.stride_batch = -3;
+                l.output.stride_batch = std::int64_t{1} << 50;
+              }),
+              IsEmpty());
+}
+
+TEST(LaunchRules, AllOtherKernelsTakeNegativeStrides) {
+  EXPECT_THAT(rules_after([](auto& l) { l.key.stride_seqlen = -256; }), IsEmpty());
+  EXPECT_THAT(rules_after([](auto& l) { l.query.stride_batch = -800 * 64; }), IsEmpty());
+}
+
+TEST(LaunchRules, AWorkspaceIsThereAlignedAndLargeEnough) {
+  const auto broken = [](const Workspace& workspace) {
+    RuleCollector rules;
+    check_workspace(rules, workspace, 1000);
+    return rules.take();
+  };
+  EXPECT_THAT(broken({0x1000, 1000}), IsEmpty());
+  EXPECT_THAT(broken({0x1000, 5000}), IsEmpty());
+  EXPECT_THAT(broken({0x1008, 1000}), ElementsAre(HasSubstr("the workspace is at 0x1008: a multiple of 16")));
+  EXPECT_THAT(broken({0x1000, 999}), ElementsAre(HasSubstr("the workspace has 999 bytes, 1000 are needed")));
+  EXPECT_THAT(broken({}), ElementsAre(HasSubstr("the workspace is null: 1000 bytes of device memory"),
+                                      HasSubstr("the workspace has 0 bytes")));
 }
 
 TEST(LaunchRules, TheScaleIsFiniteAndPositive) {
@@ -255,9 +310,24 @@ TEST(TargetMatch, AGpuTakesOlderCodeOfItsMajorVersionAndItsOwnSpecificCode) {
   EXPECT_EQ(refuse_target({90, true}, hopper), std::nullopt);
   EXPECT_THAT(refuse_target({89, false}, hopper), Optional(HasSubstr("sm_89")));
   EXPECT_THAT(refuse_target({100, true}, hopper), Optional(HasSubstr("sm_100a")));
+  hopper.target = {90, true};  // as a GPU of compute capability 9.0 names itself
+  EXPECT_EQ(refuse_target({90, true}, hopper), std::nullopt);
+  EXPECT_EQ(refuse_target({90, false}, hopper), std::nullopt);
+  EXPECT_THAT(refuse_target({80, false}, hopper), Optional(HasSubstr("takes sm_90 and sm_90a")));
   DeviceProperties emulator = ada;
   emulator.kind = DeviceKind::kEmulator;
   EXPECT_EQ(refuse_target({120, false}, emulator), std::nullopt);
+}
+
+TEST(PrecompileCommand, NamesAConfigurationWholeSoThatItIsReadBack) {
+  KernelDescriptor descriptor = descriptor_of(MaskForm::kC1);
+  descriptor.target = {90, true};
+  for (const TileConfig& config : {TileConfig{128, 64, 8, 3, false, 1, false, true, 2}, TileConfig{64, 96, 4, 2}}) {
+    const std::string command = precompile_command(descriptor, config);
+    const std::size_t at = command.find(" --config ");
+    ASSERT_NE(at, std::string::npos) << command;
+    EXPECT_THAT(parse_tile_config(command.substr(at + 10)), Optional(config)) << command;
+  }
 }
 
 TEST(PrecompileCommand, NamesEverythingThatIsNotUsual) {
@@ -268,7 +338,7 @@ TEST(PrecompileCommand, NamesEverythingThatIsNotUsual) {
             "flashmask compile --pass forward --dtype bf16 --head-dim 64,128 --form c1 --causal-alignment top-left "
             "--target sm_80");
   config.tile_k += 16;
-  EXPECT_THAT(precompile_command(descriptor, config), HasSubstr(" --tile "));
+  EXPECT_THAT(precompile_command(descriptor, config), HasSubstr(" --target sm_80 --config 128x80,w4,s2"));
   descriptor.pass = Pass::kBackward;
   descriptor.deterministic = true;
   EXPECT_EQ(precompile_command(descriptor, default_tile_config(descriptor)),

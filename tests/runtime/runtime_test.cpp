@@ -9,8 +9,11 @@
 #include <thread>
 
 #include "allocation_counter.h"
+#include "cache/store.h"
 #include "flashmask/device_masks.h"
 #include "recording_device.h"
+#include "templates/forward_arguments.cuh"
+#include "templates/forward_sm90_arguments.cuh"
 #include "temporary_directory.h"
 
 namespace flashmask {
@@ -28,6 +31,12 @@ KernelDescriptor small_kernel() {
   KernelDescriptor descriptor;
   descriptor.head_dim_qk = 32;
   descriptor.head_dim_v = 32;
+  return descriptor;
+}
+
+KernelDescriptor hopper_kernel() {
+  KernelDescriptor descriptor = small_kernel();
+  descriptor.target = {90, true};
   return descriptor;
 }
 
@@ -213,6 +222,25 @@ TEST_F(RuntimeTest, AnEntryOfAnotherKernelUnderThisNameIsNotServed) {
   EXPECT_EQ(Runtime(nullptr, policy(cache_)).compile(small_kernel()).origin, KernelOrigin::kCompiled);
 }
 
+TEST_F(RuntimeTest, AnEntryWhoseRecordIsOfTheSchemaBeforeIsAMissAndReplaced) {
+  const std::string hex = Runtime(nullptr, policy(cache_)).compile(small_kernel()).digest;
+  const cache::Digest digest = cache::Digest::from_hex(hex).value();
+  cache::Store store({.directory = cache_});
+  const cache::LookupResult found = store.lookup(digest, cache::TagPolicy::any());
+  ASSERT_TRUE(found);
+  std::string metadata(found.entry->metadata());
+  const std::string now = "\"schema\": 2";
+  ASSERT_NE(metadata.find(now), std::string::npos) << metadata;
+  metadata.replace(metadata.find(now), now.size(), "\"schema\": 1");
+  ASSERT_TRUE(store.publish({digest, found.entry->toolchain_tag(), metadata, found.entry->sections()}));
+
+  Runtime runtime(nullptr, policy(cache_));
+  EXPECT_THAT(runtime.explain(small_kernel()).cache_miss, HasSubstr("schema 1 is not 2"));
+  EXPECT_EQ(runtime.compile(small_kernel()).origin, KernelOrigin::kCompiled);
+  EXPECT_THAT(warnings_, IsEmpty());
+  EXPECT_EQ(Runtime(nullptr, policy(cache_)).compile(small_kernel()).origin, KernelOrigin::kDisk);
+}
+
 TEST_F(RuntimeTest, AFileInThePlaceOfTheCacheIsOneWarningAndTheKernelsRun) {
   std::ofstream(directory_.file("file")) << "in the way";
   Runtime runtime(device_, policy(directory_.file("file")));
@@ -318,10 +346,96 @@ TEST_F(RuntimeTest, ALaunchFillsTheArgumentsAndTheGrid) {
   EXPECT_THAT(device_->geometry.grid, ElementsAre(tiles * 4 * 3, 1u, 1u));
   EXPECT_EQ(device_->geometry.block, static_cast<std::uint32_t>(32 * kernel->config().warps));
   EXPECT_EQ(device_->geometry.shared_bytes, device_->loaded_shared_bytes);
-  EXPECT_EQ(device_->parameter_bytes, sizeof(ForwardArguments));
-  EXPECT_EQ(device_->arguments.seqlen_k, 50);
+  EXPECT_EQ(device_->arguments<ForwardArguments>().seqlen_k, 50);
   EXPECT_EQ(device_->stream, &marker);
   EXPECT_EQ(kernel->workspace_size(small_launch()), 0u);
+}
+
+TEST_F(RuntimeTest, AForwardForSm90aIsGivenBoxesOfItsTensorsAndAnEmptyQueue) {
+  Runtime runtime(device_, policy(cache_));
+  const auto kernel = runtime.request(hopper_kernel());
+  EXPECT_GT(kernel->workspace_size(ForwardLaunch{}), 0u);
+  const Workspace workspace{0x8000, kernel->workspace_size(small_launch())};
+  int marker = 0;
+  kernel->launch(small_launch(), &marker, workspace);
+  EXPECT_EQ(device_->launches, 1);
+  EXPECT_EQ(device_->stream, &marker);
+  EXPECT_EQ(device_->geometry.block, static_cast<std::uint32_t>(32 * (kernel->config().warps + 4)));
+  EXPECT_EQ(device_->geometry.shared_bytes, device_->loaded_shared_bytes);
+
+  // The queue is emptied in the order of the stream, before the kernel.
+  EXPECT_EQ(device_->filled.destination, workspace.data);
+  EXPECT_EQ(device_->filled.value, 0);
+  EXPECT_LE(device_->filled.bytes, workspace.bytes);
+  EXPECT_EQ(device_->filled.stream, &marker);
+  EXPECT_EQ(device_->filled.launches_before, 0);
+
+  const auto arguments = device_->arguments<ForwardSm90Arguments>();
+  const int tiles = (100 + kernel->config().tile_q - 1) / kernel->config().tile_q;
+  EXPECT_EQ(arguments.work_items, tiles * 4 * 3);
+  EXPECT_EQ(arguments.tickets, reinterpret_cast<unsigned*>(workspace.data));
+  EXPECT_EQ(arguments.forward.seqlen_k, 50);
+  EXPECT_EQ(device_->encodings, 4);
+  const TensorMap* maps[] = {&arguments.query, &arguments.key, &arguments.value, &arguments.output};
+  for (int i = 0; i < 4; ++i) EXPECT_EQ(maps[i]->bytes[0], i);
+  const DevicePointer addresses[] = {0x1000, 0x2000, 0x3000, 0x4000};
+  const int seqlens[] = {100, 50, 50, 100}, heads[] = {4, 2, 2, 4};
+  const int rows[] = {kernel->config().tile_q, kernel->config().tile_k, kernel->config().tile_k, 16};
+  for (std::size_t i = 0; i < 4; ++i) {
+    const TensorBox& box = device_->boxes[i];
+    EXPECT_EQ(box.data, addresses[i]) << i;
+    EXPECT_EQ(box.columns, 32) << i;
+    EXPECT_EQ(box.seqlen, seqlens[i]) << i;
+    EXPECT_EQ(box.heads, heads[i]) << i;
+    EXPECT_EQ(box.batch, 3) << i;
+    EXPECT_EQ(box.stride_seqlen, heads[i] * 32) << i;
+    EXPECT_EQ(box.stride_heads, 32) << i;
+    EXPECT_EQ(box.stride_batch, seqlens[i] * heads[i] * 32) << i;
+    EXPECT_EQ(box.box_columns, 32) << i;
+    EXPECT_EQ(box.box_rows, rows[i]) << i;
+  }
+}
+
+TEST_F(RuntimeTest, AForwardForSm90aHasNoMoreCtasThanTheDeviceHasMultiprocessors) {
+  const auto device = std::make_shared<RecordingDevice>(DeviceKind::kEmulator, Target{90, true}, 7);
+  Runtime runtime(device, policy(cache_));
+  const auto kernel = runtime.request(hopper_kernel());
+  ForwardLaunch launch = small_launch();
+  const Workspace workspace{0x8000, kernel->workspace_size(launch)};
+  kernel->launch(launch, nullptr, workspace);
+  EXPECT_THAT(device->geometry.grid, ElementsAre(7u, 1u, 1u));  // of 12 pieces of work or more
+  launch.batch = 1;
+  launch.seqlen_q = 1;
+  kernel->launch(launch, nullptr, workspace);
+  EXPECT_THAT(device->geometry.grid, ElementsAre(4u, 1u, 1u));
+}
+
+TEST_F(RuntimeTest, AForwardForSm90aWithoutItsWorkspaceIsRefused) {
+  Runtime runtime(device_, policy(cache_));
+  const auto kernel = runtime.request(hopper_kernel());
+  const std::size_t needed = kernel->workspace_size(small_launch());
+  const auto refusal = [&](Workspace workspace) {
+    const Error error = error_of([&] { kernel->launch(small_launch(), nullptr, workspace); });
+    EXPECT_EQ(error.code(), ErrorCode::kInvalidArgument);
+    return std::string(error.what());
+  };
+  EXPECT_THAT(refusal({}), AllOf(HasSubstr("the workspace is null"), HasSubstr("workspace_size()")));
+  EXPECT_THAT(refusal({0x8000, needed - 1}), HasSubstr("the workspace has " + std::to_string(needed - 1) + " bytes"));
+  EXPECT_THAT(refusal({0x8008, needed}), HasSubstr("the workspace is at 0x8008"));
+  EXPECT_EQ(device_->launches, 0);
+  EXPECT_EQ(device_->filled.bytes, 0u);
+  kernel->launch(small_launch(), nullptr, {0x8000, needed + 100});
+  EXPECT_EQ(device_->launches, 1);
+}
+
+TEST_F(RuntimeTest, ALaunchOfAForwardForSm90aAllocatesNothing) {
+  Runtime runtime(device_, policy(cache_));
+  const auto kernel = runtime.request(hopper_kernel());
+  const ForwardLaunch launch = small_launch();
+  const Workspace workspace{0x8000, kernel->workspace_size(launch)};
+  const std::uint64_t before = testing::allocations_of_this_thread();
+  kernel->launch(launch, nullptr, workspace);
+  EXPECT_EQ(testing::allocations_of_this_thread(), before);
 }
 
 TEST_F(RuntimeTest, AnIllegalLaunchListsItsRulesAndReachesNoDevice) {

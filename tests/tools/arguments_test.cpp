@@ -52,8 +52,8 @@ TEST(Arguments, RunTakesEveryOption) {
   EXPECT_EQ(run.scale, 0.25f);
   EXPECT_EQ(run.device, DeviceChoice::kEmulator);
   EXPECT_EQ(run.target, (Target{90, true}));
-  EXPECT_EQ(run.tile->query, 64);
-  EXPECT_EQ(run.tile->key, 32);
+  EXPECT_EQ(std::get<TileShape>(run.tile.value()).query, 64);
+  EXPECT_EQ(std::get<TileShape>(run.tile.value()).key, 32);
   EXPECT_EQ(run.seed, ~std::uint64_t{0});
 }
 
@@ -140,6 +140,7 @@ TEST(Arguments, TheKernelsOfMasksHaveNeitherDtypeNorHeadDimsNorTiles) {
   EXPECT_THAT(usage_error(plan + Words{"--dtype", "bf16"}), HasSubstr("--dtype: a mask-plan has none"));
   EXPECT_THAT(usage_error(build + Words{"--head-dim", "64"}), HasSubstr("--head-dim: a mask-build has none"));
   EXPECT_THAT(usage_error(build + Words{"--tile", "64,64"}), HasSubstr("--tile: a mask-build has none"));
+  EXPECT_THAT(usage_error(build + Words{"--config", "64x64,w4,s2"}), HasSubstr("--config: a mask-build has none"));
 }
 
 TEST(Arguments, ExplainTakesWhatCompileTakes) {
@@ -148,9 +149,40 @@ TEST(Arguments, ExplainTakesWhatCompileTakes) {
   words[0] = "explain";
   const auto explain = std::get<ExplainArguments>(parse_arguments(words));
   EXPECT_EQ(explain.descriptor, compile.descriptor);
-  EXPECT_EQ(explain.tile->query, 64);
-  EXPECT_EQ(explain.tile->key, 32);
+  EXPECT_EQ(std::get<TileShape>(explain.tile.value()).query, 64);
+  EXPECT_EQ(std::get<TileShape>(explain.tile.value()).key, 32);
   EXPECT_TRUE(explain.json);
+}
+
+TEST(Arguments, EveryCommandThatTakesATileTakesAWholeConfiguration) {
+  const TileConfig config{128, 128, 8, 2, false, 1, true, true, 2};
+  for (const char* text : {"128x128,w8,s2,overlap,turns,q2", "128x128 w8 s2 overlap turns q2"}) {
+    const Words more = {"--config", text};
+    const auto expect_config = [&](const std::optional<TileWish>& wish) {
+      EXPECT_EQ(std::get<TileConfig>(wish.value()), config) << text;
+    };
+    expect_config(run_arguments(more).tile);
+    Words words = kCompile + Words{"c1"} + more;
+    expect_config(std::get<CompileArguments>(parse_arguments(words)).tile);
+    words[0] = "inspect";
+    expect_config(std::get<InspectArguments>(parse_arguments(words)).tile);
+    words[0] = "explain";
+    expect_config(std::get<ExplainArguments>(parse_arguments(words)).tile);
+  }
+}
+
+TEST(Arguments, AConfigurationThatIsNoneIsRefusedWithOneThatIs) {
+  for (const char* text :
+       {"", "128,128", "128x128", "128x128,w8", "w8,s2", "128x128,s2,w8", "128x128,w8,s2,fast", "any"})
+    EXPECT_THAT(usage_error(kRun + Words{"--config", text}),
+                ::testing::AllOf(HasSubstr("--config"), HasSubstr("128x64,w4,s2")))
+        << text;
+}
+
+TEST(Arguments, ATileAndAConfigurationTogetherAreRefused) {
+  const Words both = {"--tile", "128,64", "--config", "128x64,w4,s2"};
+  for (const Words& words : {kRun + both, kCompile + Words{"c1"} + both})
+    EXPECT_THAT(usage_error(words), HasSubstr("--tile 128,64 --config 128x64,w4,s2: the configuration names the tile"));
 }
 
 TEST(Arguments, AnAlignmentWithoutADiagonalIsRefused) {
@@ -172,8 +204,12 @@ TEST(Arguments, InspectShowsOneThingOrAllAsJson) {
   words[0] = "inspect";
   EXPECT_TRUE(std::get<InspectArguments>(parse_arguments(words)).resources);
   EXPECT_TRUE(std::get<InspectArguments>(parse_arguments(words + Words{"--ptx"})).ptx);
+  const auto order = std::get<InspectArguments>(parse_arguments(words + Words{"--sass-order"}));
+  EXPECT_TRUE(order.sass_order);
+  EXPECT_FALSE(order.resources);
   EXPECT_THAT(usage_error(words + Words{"--ptx", "--source"}), HasSubstr("one of them at a time"));
-  EXPECT_EQ(usage_error(words + Words{"--ptx", "--source", "--resources", "--json"}), "");
+  EXPECT_THAT(usage_error(words + Words{"--ptx", "--sass-order"}), HasSubstr("one of them at a time"));
+  EXPECT_EQ(usage_error(words + Words{"--ptx", "--source", "--resources", "--sass-order", "--json"}), "");
 }
 
 TEST(Arguments, EveryHelpHasAnExample) {

@@ -68,11 +68,36 @@ TEST(CommandExplain, ListsEveryCandidateWithWhatIsAgainstIt) {
   EXPECT_EQ(told.at("estimate").at("limited_by"), "shared_memory");
 }
 
-TEST(CommandExplain, SaysThatSm90aHasNoFamilyOfItsOwnYet) {
+TEST(CommandExplain, SaysWhichFamilyServesAPass) {
   const TemporaryDirectory directory;
   EXPECT_THAT(run_command_line(directory, selection("explain", "128", "sm_90a")).out,
-              HasSubstr("there is no family for sm_90a of its own yet"));
+              AllOf(HasSubstr("family      wgmma (sm_90a)\n"), Not(HasSubstr("of its own"))));
+  EXPECT_THAT(run_command_line(directory, selection("explain", "128", "sm_100a", {"--pass", "backward"})).out,
+              AllOf(HasSubstr("family      mma.sync (sm_80 and up)\n"),
+                    HasSubstr("there is no backward of its own for sm_100a yet")));
   EXPECT_THAT(run_command_line(directory, selection("explain", "128", "sm_90")).out, Not(HasSubstr("of its own")));
+}
+
+TEST(CommandExplain, TellsTheWholeConfigurationOfAForwardForSm90a) {
+  const TemporaryDirectory directory;
+  const Words asked = {"--config", "128x96,w8,s2,overlap,turns,q2"};
+  const Words words = selection("explain", "128", "sm_90a", asked);
+  EXPECT_THAT(run_command_line(directory, words).out,
+              HasSubstr("tiles       128x96 w8 s2 overlap turns q2: asked for; the default is "));
+  Words with_json = words;
+  with_json.push_back("--json");
+  const json told = json::parse(run_command_line(directory, with_json).out);
+  EXPECT_EQ(told.at("config"), (json{{"tile_q", 128},
+                                     {"tile_k", 96},
+                                     {"warps", 8},
+                                     {"stages", 2},
+                                     {"query_in_registers", false},
+                                     {"column_warps", 1},
+                                     {"overlap", true},
+                                     {"turns", true},
+                                     {"query_slots", 2}}));
+  EXPECT_EQ(told.at("family").at("name"), "wgmma");
+  EXPECT_EQ(told.at("estimate").at("ctas_per_multiprocessor"), 1);
 }
 
 TEST(CommandExplain, TellsWhetherTheKernelIsOnDiskAndWhere) {
@@ -113,6 +138,10 @@ TEST(CommandExplain, ATileStandsBesideTheDefault) {
   const Outcome refused = run_command_line(directory, selection("explain", "256", "sm_80", {"--tile", "256,256"}));
   EXPECT_EQ(refused.exit_code, 2);
   EXPECT_THAT(refused.err, AllOf(HasSubstr("--tile 256,256"), HasSubstr("sm_80 allows 166912 per CTA")));
+  const Outcome config =
+      run_command_line(directory, selection("explain", "128", "sm_80", {"--config", "128x64,w4,s2,overlap"}));
+  EXPECT_EQ(config.exit_code, 2);
+  EXPECT_THAT(config.err, AllOf(HasSubstr("--config 128x64,w4,s2,overlap"), HasSubstr("overlap = true")));
 }
 
 TEST(CommandExplain, ADescriptorWithoutAKernelIsExitCodeFourWithEveryRule) {

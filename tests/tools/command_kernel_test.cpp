@@ -81,20 +81,23 @@ TEST(CommandCompile, AFoundKernelNeedsNoCompilerAndAMissingOneSaysSo) {
 }
 
 TEST(CommandCompile, UnderNoJitAMissIsExitCodeFiveAndItsHintIsTheCommandThatMendsIt) {
-  const TemporaryDirectory directory;
-  const Outcome miss = run_command_line(directory, selection("compile", {"--json"}), {{"FLASHMASK_NO_JIT", "1"}});
-  EXPECT_EQ(miss.exit_code, 5);
-  EXPECT_EQ(miss.out, "");
-  const std::string told = miss.err;
-  const std::size_t start = told.find("flashmask compile ");
-  ASSERT_NE(start, std::string::npos) << told;
-  Words words;
-  std::istringstream stream(told.substr(start, told.find_first_of("\n`'\"", start) - start));
-  for (std::string word; stream >> word;) words.push_back(word);
-  words.erase(words.begin());
-  const Outcome mended = run_command_line(directory, words);
-  ASSERT_EQ(mended.exit_code, 0) << mended.err;
-  EXPECT_EQ(run_command_line(directory, selection("compile", {"--json"}), {{"FLASHMASK_NO_JIT", "1"}}).exit_code, 0);
+  for (const Words& tiles : {Words{}, Words{"--tile", "64,32"}, Words{"--config", "64x48,w2,s3,qreg"}}) {
+    const TemporaryDirectory directory;
+    const Words wanted = selection("compile", tiles);
+    const Outcome miss = run_command_line(directory, wanted, {{"FLASHMASK_NO_JIT", "1"}});
+    EXPECT_EQ(miss.exit_code, 5);
+    EXPECT_EQ(miss.out, "");
+    const std::string told = miss.err;
+    const std::size_t start = told.find("flashmask compile ");
+    ASSERT_NE(start, std::string::npos) << told;
+    Words words;
+    std::istringstream stream(told.substr(start, told.find_first_of("\n`'\"", start) - start));
+    for (std::string word; stream >> word;) words.push_back(word);
+    words.erase(words.begin());
+    const Outcome mended = run_command_line(directory, words);
+    ASSERT_EQ(mended.exit_code, 0) << mended.err;
+    EXPECT_EQ(run_command_line(directory, wanted, {{"FLASHMASK_NO_JIT", "1"}}).exit_code, 0) << told;
+  }
 }
 
 TEST(CommandCompile, ACacheThatCannotBeUsedIsOneWarning) {
@@ -139,6 +142,38 @@ TEST(CommandInspect, ShowsThePtxAndTheResources) {
   EXPECT_GT(all.at("source").get<std::string>().size(), 1000u);
   EXPECT_GT(all.at("ptx").get<std::string>().size(), 1000u);
   EXPECT_GT(all.at("resources").at("estimate").at("ctas_per_multiprocessor"), 0);
+}
+
+TEST(CommandInspect, ShowsTheOrderOfInstructionsOfAHopperKernel) {
+  const TemporaryDirectory directory;
+  Words words = selection("inspect", {"--sass-order"});
+  words[10] = "sm_90";
+  const Outcome text = run_command_line(directory, words);
+  ASSERT_EQ(text.exit_code, 0) << text.err;
+  EXPECT_THAT(text.out, AllOf(HasSubstr("entry          flashmask_forward_bf16_d64_c1_"), HasSubstr("mma.sync (M)"),
+                              HasSubstr("local memory not touched"), HasSubstr(" | LDSM")));
+  words.insert(words.end(), {"--resources", "--json"});
+  const json all = json::parse(run_command_line(directory, words).out);
+  EXPECT_EQ(all.at("schema"), 1);
+  EXPECT_TRUE(all.contains("resources"));
+  const json& loop = all.at("sass_order").at("loops").at(0);
+  EXPECT_LT(loop.at("begin"), loop.at("end"));
+  EXPECT_EQ(loop.at("products").at("shared"), 0);
+  EXPECT_EQ(loop.at("local_memory_between_products"), false);
+  EXPECT_EQ(loop.at("waits"), json::array());
+  int products = 0;
+  for (const json& run : loop.at("runs")) products += run.at("kind") == "M" ? run.at("count").get<int>() : 0;
+  EXPECT_GT(products, 0);
+  EXPECT_EQ(loop.at("products").at("warp"), products);
+  EXPECT_THAT(loop.at("order").get<std::string>(), HasSubstr("exp"));
+}
+
+TEST(CommandInspect, TheOrderOfInstructionsOfAnotherTargetIsUnsupported) {
+  const TemporaryDirectory directory;
+  const Outcome outcome = run_command_line(directory, selection("inspect", {"--sass-order"}));
+  EXPECT_EQ(outcome.exit_code, 4);
+  EXPECT_EQ(outcome.out, "");
+  EXPECT_THAT(outcome.err, AllOf(HasSubstr("sm_80"), HasSubstr("sm_90 and sm_90a"), HasSubstr("hint: ")));
 }
 
 TEST(CommandCompile, ABackwardIsAKernelOfItsOwnAndSoIsADeterministicOne) {

@@ -116,8 +116,18 @@ std::vector<RunCase> run_cases() {
     dims.head_dim_v = 40;
     add(dims, false);
     add(sized("F4Tiled", 50, 66, 4), false, {"--tile", "16,32"});
+    add(sized("NoneOnSm90a", 70, 140, 0), false, {"--target", "sm_90a"});
+    dims.name = "F4OnSm90a" + suffix;
+    add(dims, false, {"--target", "sm_90a", "--tile", "128,32"});
+    heads.name = "F2OnSm90a" + suffix;
+    add(heads, false, {"--target", "sm_90a", "--config", "128x48,w8,s3,turns"});
   }
   return cases;
+}
+
+/// The emulator's target, as the words say.
+bool is_for_hopper(const RunCase& run) {
+  return std::ranges::find(run.words, "sm_90a") != run.words.end();
 }
 
 class CommandRun : public ::testing::TestWithParam<RunCase> {};
@@ -143,6 +153,8 @@ TEST_P(CommandRun, OfARandomProblemIsWithinTheBoundOfFp64) {
   EXPECT_EQ(report.at("verification").at("nan_count"), 0);
   EXPECT_EQ(report.at("verification").at("dead_rows_wrong"), 0);
   EXPECT_GT(report.at("emulation").at("matrix_instructions"), 0);
+  EXPECT_EQ(report.at("device").at("target"), is_for_hopper(GetParam()) ? "sm_90a" : "sm_80");
+  EXPECT_EQ(report.at("workspace_bytes") > 0, is_for_hopper(GetParam()));
 
   // What was written, against the definition of the mask.
   command::RunArguments arguments = GetParam().arguments;
@@ -187,6 +199,7 @@ std::vector<RunCase> backward_cases() {
   };
   add("None", sized(33, 70, 0), {});
   add("Causal", sized(70, 33, 0), {"--causal"});
+  add("CausalOnSm90a", sized(70, 33, 0), {"--causal", "--target", "sm_90a"});
   add("Window", sized(65, 80, 0), {"--window", "9,4"});
   cases.back().arguments.window = command::Window{9, 4};
   add("C1", sized(65, 50, 1), {"--causal", "--deterministic"});

@@ -49,6 +49,59 @@ TEST(TileChoice, ATileOfABackwardIsKeptAndTheRestMadeLegal) {
   }
 }
 
+KernelDescriptor hopper(int head_dim) {
+  KernelDescriptor result = descriptor(head_dim);
+  result.target = {90, true};
+  return result;
+}
+
+TEST(TileChoice, ATileOfAForwardForSm90aKeepsTheScheduleAndHasAWarpForEvery16Rows) {
+  for (int head_dim : {32, 64, 128}) {
+    const TileConfig defaults = default_tile_config(hopper(head_dim));
+    for (const TileShape tile : {TileShape{64, 16}, TileShape{64, 128}, TileShape{128, 64}, TileShape{192, 32}}) {
+      const auto config = choose_tile(hopper(head_dim), tile);
+      ASSERT_TRUE(config.has_value());
+      EXPECT_EQ(config->tile_q, tile.query);
+      EXPECT_EQ(config->tile_k, tile.key);
+      EXPECT_EQ(config->warps, tile.query / 16);
+      EXPECT_EQ(config->overlap, defaults.overlap);
+      EXPECT_EQ(config->turns, defaults.turns);
+      EXPECT_EQ(config->stages, defaults.stages);
+      EXPECT_THAT(broken_rules(hopper(head_dim), *config), ::testing::IsEmpty());
+    }
+    EXPECT_EQ(choose_tile(hopper(head_dim), TileShape{defaults.tile_q, defaults.tile_k}), defaults);
+  }
+}
+
+TEST(TileChoice, ATileOfAForwardForSm90aGivesUpASlotOfQueriesBeforeItIsRefused) {
+  const TileConfig defaults = default_tile_config(hopper(128));
+  ASSERT_EQ(defaults.query_slots, 2);
+  const auto config = choose_tile(hopper(128), TileShape{128, 176});
+  ASSERT_TRUE(config.has_value());
+  EXPECT_EQ(*config, (TileConfig{128, 176, 8, 2, false, 1, defaults.overlap, defaults.turns, 1}));
+  for (const TileShape tile : {TileShape{96, 64}, TileShape{256, 64}, TileShape{128, 24}, TileShape{192, 256}})
+    EXPECT_THROW(choose_tile(hopper(128), tile), Error) << tile.query << "," << tile.key;
+}
+
+TEST(TileChoice, AConfigurationIsTakenAsItIs) {
+  const TileConfig config{128, 96, 8, 3, false, 1, false, true, 1};
+  EXPECT_EQ(choose_tile(hopper(64), config), config);
+  EXPECT_EQ(choose_tile(descriptor(64), TileConfig{64, 48, 2, 4, true}), (TileConfig{64, 48, 2, 4, true}));
+}
+
+TEST(TileChoice, AConfigurationThatCannotBeHadIsRefusedWithEveryRuleAndTheDefault) {
+  try {
+    choose_tile(descriptor(128), TileConfig{128, 64, 4, 9, false, 1, true, true, 2});
+    FAIL();
+  } catch (const Error& error) {
+    EXPECT_EQ(error.code(), ErrorCode::kInvalidArgument);
+    EXPECT_THAT(error.what(), AllOf(HasSubstr("--config 128x64,w4,s9,overlap,turns,q2: "), HasSubstr("stages = 9"),
+                                    HasSubstr("overlap = true"), HasSubstr("turns = true")));
+    EXPECT_THAT(error.what(), HasSubstr("query_slots = 2"));
+    EXPECT_THAT(error.hint(), HasSubstr("the default is 128x64,w4,s2"));
+  }
+}
+
 TEST(TileChoice, TheDefaultsOwnTileGivesTheDefault) {
   const TileConfig defaults = default_tile_config(descriptor(64));
   EXPECT_EQ(choose_tile(descriptor(64), TileShape{defaults.tile_q, defaults.tile_k}), defaults);

@@ -52,12 +52,12 @@ using OptionalText = std::optional<std::string>;
 /// The texts of options as given.
 struct RunTexts {
   std::string input, output;
-  OptionalText alignment, window, scale, device, target, tile, seed, schedule;
+  OptionalText alignment, window, scale, device, target, tile, config, seed, schedule;
 };
 
 struct SelectionTexts {
   std::string pass = "forward", form, target;
-  OptionalText dtype, head_dim, alignment, tile;
+  OptionalText dtype, head_dim, alignment, tile, config;
   bool deterministic = false;
 };
 
@@ -66,6 +66,9 @@ auto optional_value(const OptionalText& text, Parse parse) -> std::optional<decl
   if (!text) return std::nullopt;
   return parse(*text);
 }
+
+constexpr const char* kConfigHelp =
+    "the whole configuration instead, as explain and compile print it, with commas: 128x64,w4,s2";
 
 void add_run(CLI::App& app, RunTexts& texts, RunArguments& run) {
   app.add_option("IN", texts.input, "safetensors file to read")->required()->type_name("");
@@ -84,6 +87,7 @@ void add_run(CLI::App& app, RunTexts& texts, RunArguments& run) {
   app.add_option("--tile", texts.tile,
                  "Q,K: query rows and key columns of a tile (default by heuristic); with --backward: of the backward's")
       ->type_name("Q,K");
+  app.add_option("--config", texts.config, kConfigHelp)->type_name("C");
   app.add_flag("--backward", run.backward, "run the backward behind the forward: the gradients of q, k and v");
   app.add_flag("--deterministic", run.deterministic,
                "with --backward: a kernel that gives the same bits every time, which is slower");
@@ -114,6 +118,17 @@ void add_selection(CLI::App& app, SelectionTexts& texts) {
   app.add_option("--causal-alignment", texts.alignment, "bottom-right (default) or top-left")->type_name("A");
   app.add_option("--tile", texts.tile, "Q,K: query rows and key columns of a tile (default by heuristic)")
       ->type_name("Q,K");
+  app.add_option("--config", texts.config, kConfigHelp)->type_name("C");
+}
+
+std::optional<TileWish> tile_wish(const OptionalText& tile, const OptionalText& config) {
+  if (tile && config)
+    throw Error(ErrorCode::kInvalidArgument,
+                fmt::format("--tile {} --config {}: the configuration names the tile too", *tile, *config),
+                "leave one of them out");
+  if (config) return parse_config(*config);
+  if (tile) return parse_tile(*tile);
+  return std::nullopt;
 }
 
 void finish_run(const RunTexts& texts, RunArguments& run) {
@@ -124,7 +139,7 @@ void finish_run(const RunTexts& texts, RunArguments& run) {
   run.scale = optional_value(texts.scale, parse_scale);
   run.device = optional_value(texts.device, parse_device).value_or(DeviceChoice::kAuto);
   run.target = optional_value(texts.target, require_target);
-  run.tile = optional_value(texts.tile, parse_tile);
+  run.tile = tile_wish(texts.tile, texts.config);
   run.seed = optional_value(texts.seed, parse_seed);
   run.schedule = texts.schedule;
   if (run.deterministic && !run.backward) {
@@ -148,6 +163,7 @@ KernelDescriptor descriptor_of(const SelectionTexts& texts) {
   check_given(texts.head_dim.has_value(), "--head-dim");
   if (is_mask) {
     if (texts.tile) check_given(true, "--tile");
+    if (texts.config) check_given(true, "--config");
     descriptor.dtype = DataType::kBfloat16;  // which a mask does not know
     descriptor.head_dim_qk = descriptor.head_dim_v = 0;
   } else {
@@ -197,13 +213,16 @@ Arguments parse_arguments(const std::vector<std::string>& words) {
   compile_app->footer(kCompileHelp);
 
   InspectArguments inspect;
-  CLI::App* inspect_app = app.add_subcommand("inspect", "show the text, the PTX or the resources of one kernel");
+  CLI::App* inspect_app =
+      app.add_subcommand("inspect", "show the text, the PTX, the resources or the order of instructions of one kernel");
   add_selection(*inspect_app, selection);
   inspect_app->add_flag("--source", inspect.source, "the CUDA C++ text; plain nvcc compiles it");
   inspect_app->add_flag("--ptx", inspect.ptx, "the PTX");
   inspect_app->add_flag("--resources", inspect.resources,
                         "registers, spills, shared memory, occupancy (what is shown without a choice)");
-  inspect_app->add_flag("--json", inspect.json, "print one JSON object; then any of the three together");
+  inspect_app->add_flag("--sass-order", inspect.sass_order,
+                        "in what order ptxas left products, waits and softmax of the loops that multiply (sm_90)");
+  inspect_app->add_flag("--json", inspect.json, "print one JSON object; then any of the four together");
   inspect_app->footer(kInspectHelp);
 
   ExplainArguments explain;
@@ -241,15 +260,16 @@ Arguments parse_arguments(const std::vector<std::string>& words) {
   }
   if (compile_app->parsed()) {
     compile.descriptor = descriptor_of(selection);
-    compile.tile = optional_value(selection.tile, parse_tile);
+    compile.tile = tile_wish(selection.tile, selection.config);
     return compile;
   }
   if (inspect_app->parsed()) {
     inspect.descriptor = descriptor_of(selection);
-    inspect.tile = optional_value(selection.tile, parse_tile);
-    const int shown = inspect.source + inspect.ptx + inspect.resources;
+    inspect.tile = tile_wish(selection.tile, selection.config);
+    const int shown = inspect.source + inspect.ptx + inspect.resources + inspect.sass_order;
     if (shown > 1 && !inspect.json) {
-      throw Error(ErrorCode::kInvalidArgument, "--source, --ptx and --resources: one of them at a time is allowed",
+      throw Error(ErrorCode::kInvalidArgument,
+                  "--source, --ptx, --resources and --sass-order: one of them at a time is allowed",
                   "add --json to get them together");
     }
     if (shown == 0) inspect.resources = true;
@@ -257,7 +277,7 @@ Arguments parse_arguments(const std::vector<std::string>& words) {
   }
   if (explain_app->parsed()) {
     explain.descriptor = descriptor_of(selection);
-    explain.tile = optional_value(selection.tile, parse_tile);
+    explain.tile = tile_wish(selection.tile, selection.config);
     return explain;
   }
   if (mask.parsed()) return mask.arguments();

@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "flashmask/kernel_descriptor.h"
+#include "flashmask/tile_config.h"
 #include "tools/command/emulate_arguments.h"
 #include "tools/command/mask_arguments.h"
 
@@ -27,6 +28,9 @@ struct TileShape {
   int key = 0;
 };
 
+/// What is asked of a kernel's tiles: their shape (--tile), or everything (--config).
+using TileWish = std::variant<TileShape, TileConfig>;
+
 struct RunArguments {
   std::filesystem::path input;
   std::filesystem::path output;
@@ -36,7 +40,7 @@ struct RunArguments {
   std::optional<float> scale;  ///< empty: 1 / sqrt(head_dim_qk)
   DeviceChoice device = DeviceChoice::kAuto;
   std::optional<Target> target;         ///< empty: the GPU's own, sm_80 on the emulator
-  std::optional<TileShape> tile;        ///< of the backward's kernel if there is one
+  std::optional<TileWish> tile;         ///< of the backward's kernel if there is one
   std::optional<std::uint64_t> seed;    ///< of the emulator; empty: 0
   std::optional<std::string> schedule;  ///< of the emulator; empty: random
   bool no_races = false;                ///< the emulator checks no happens-before
@@ -49,22 +53,23 @@ struct RunArguments {
 
 struct CompileArguments {
   KernelDescriptor descriptor;
-  std::optional<TileShape> tile;
+  std::optional<TileWish> tile;
   bool json = false;
 };
 
 struct InspectArguments {
   KernelDescriptor descriptor;
-  std::optional<TileShape> tile;
+  std::optional<TileWish> tile;
   bool source = false;
   bool ptx = false;
   bool resources = false;
+  bool sass_order = false;
   bool json = false;
 };
 
 struct ExplainArguments {
   KernelDescriptor descriptor;
-  std::optional<TileShape> tile;
+  std::optional<TileWish> tile;
   bool json = false;
 };
 

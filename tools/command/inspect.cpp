@@ -7,6 +7,7 @@
 #include "tools/command/commands.h"
 #include "tools/command/kernel_json.h"
 #include "tools/command/one_kernel.h"
+#include "tools/command/sass_report.h"
 #include "tools/command/tile_choice.h"
 
 namespace flashmask::command {
@@ -47,7 +48,7 @@ std::string report_json(const InspectArguments& arguments) {
     options.config = choose_tile(arguments.descriptor, arguments.tile);
     json["source"] = Runtime::source(arguments.descriptor, options);
   }
-  if (arguments.ptx || arguments.resources) {
+  if (arguments.ptx || arguments.resources || arguments.sass_order) {
     const CompiledKernel kernel = make_one_kernel(arguments.descriptor, arguments.tile).kernel;
     json["config"] = json_of(kernel.config);
     json["digest"] = kernel.digest;
@@ -57,6 +58,7 @@ std::string report_json(const InspectArguments& arguments) {
     if (arguments.resources) {
       json["resources"] = resources_json(kernel, estimate_resources(kernel.descriptor, kernel.config));
     }
+    if (arguments.sass_order) json["sass_order"] = sass_json(read_sass_order(kernel.cubin, kernel.entry));
   }
   return json.dump(2, ' ', false, nlohmann::ordered_json::error_handler_t::replace) + "\n";
 }
@@ -73,8 +75,13 @@ ExitCode inspect(const InspectArguments& arguments) {
     print_result(Runtime::source(arguments.descriptor, options));
   } else {
     const CompiledKernel kernel = make_one_kernel(arguments.descriptor, arguments.tile).kernel;
-    print_result(arguments.ptx ? kernel.ptx
-                               : resources_text(kernel, estimate_resources(kernel.descriptor, kernel.config)));
+    if (arguments.ptx) {
+      print_result(kernel.ptx);
+    } else if (arguments.sass_order) {
+      print_result(sass_text(read_sass_order(kernel.cubin, kernel.entry)));
+    } else {
+      print_result(resources_text(kernel, estimate_resources(kernel.descriptor, kernel.config)));
+    }
   }
   return kExitOk;
 }

@@ -6,7 +6,7 @@
 
 namespace flashmask::command {
 
-OneKernel make_one_kernel(const KernelDescriptor& descriptor, const std::optional<TileShape>& tile) {
+OneKernel make_one_kernel(const KernelDescriptor& descriptor, const std::optional<TileWish>& tile) {
   require_supported(descriptor);
   RequestOptions options;
   options.config = choose_tile(descriptor, tile);

@@ -13,6 +13,6 @@ struct OneKernel {
 };
 
 /// The kernel of a selection from the cache, or compiled into it, without a device. Shows progress. Throws Error.
-OneKernel make_one_kernel(const KernelDescriptor& descriptor, const std::optional<TileShape>& tile);
+OneKernel make_one_kernel(const KernelDescriptor& descriptor, const std::optional<TileWish>& tile);
 
 }  // namespace flashmask::command

@@ -82,7 +82,7 @@ void save(const std::filesystem::path& path, const reference::ForwardProblem& sh
 
 /// Requests a kernel of the run and tells of it.
 std::shared_ptr<const Kernel> request(Runtime& runtime, const Problem& problem, const KernelDescriptor& descriptor,
-                                      const std::optional<TileShape>& tile, KernelReport& report) {
+                                      const std::optional<TileWish>& tile, KernelReport& report) {
   RequestOptions options;
   options.hint.seqlen_q = problem.shape.seqlen_q;
   options.hint.seqlen_k = problem.shape.seqlen_k;

@@ -8,10 +8,11 @@
 
 namespace flashmask::command {
 
-/// The configuration for --tile: the default one with another tile, its warps and what they share, stages and place of
-/// Q changed only as far as the rules ask for it. Empty without a tile. Throws Error{kInvalidArgument} with every
-/// broken rule of the nearest candidate when the tile cannot be had.
-std::optional<TileConfig> choose_tile(const KernelDescriptor& descriptor, const std::optional<TileShape>& tile);
+/// The configuration for --tile: the default one with another tile, its warps and what they share, stages and the place
+/// and slots of queries changed only as far as the rules ask for it; for --config, that one; empty without either.
+/// Throws Error{kInvalidArgument} when it cannot be had, with every broken rule, of a tile those of the nearest
+/// candidate.
+std::optional<TileConfig> choose_tile(const KernelDescriptor& descriptor, const std::optional<TileWish>& wish);
 
 /// Throws Error{kUnsupported} with every rule that the descriptor breaks.
 void require_supported(const KernelDescriptor& descriptor);

@@ -65,6 +65,13 @@ TileShape parse_tile(const std::string& text) {
   return {pair->first, pair->second};
 }
 
+TileConfig parse_config(const std::string& text) {
+  return require(
+      parse_tile_config(text), "--config", text,
+      "QxK,wW,sS is needed and, in this order, what differs from the usual of qreg, cN, overlap, turns and qN, "
+      "such as 128x64,w4,s2 or 128x128,w8,s2,overlap,turns,q2");
+}
+
 float parse_scale(const std::string& text) {
   const std::optional<float> scale = parse_number<float>(text);
   if (!scale || !std::isfinite(*scale) || !(*scale > 0)) {

@@ -4,6 +4,7 @@
 #include <string>
 
 #include "flashmask/kernel_descriptor.h"
+#include "flashmask/tile_config.h"
 #include "tools/command/arguments.h"
 
 namespace flashmask::command {
@@ -17,6 +18,8 @@ int parse_integer(const char* option, const std::string& text, int least, int mo
 Window parse_window(const std::string& text);
 /// "Q,K", each 1 or more.
 TileShape parse_tile(const std::string& text);
+/// What to_string(TileConfig) writes, with commas or spaces; whether a kernel can have it is not judged here.
+TileConfig parse_config(const std::string& text);
 /// Finite and > 0 as a float.
 float parse_scale(const std::string& text);
 std::uint64_t parse_seed(const std::string& text);

@@ -1,6 +1,8 @@
 #pragma once
 
+#include <optional>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "flashmask/export.h"
@@ -47,7 +49,12 @@ FLASHMASK_API std::vector<std::string> broken_rules(const KernelDescriptor& desc
 FLASHMASK_API TileConfig default_tile_config(const KernelDescriptor& descriptor);
 /// Of a legal descriptor and a configuration that breaks no rule of shape.
 FLASHMASK_API ResourceEstimate estimate_resources(const KernelDescriptor& descriptor, const TileConfig& config);
-/// e.g. "128x64 w4 s2".
+/// e.g. "128x64 w4 s2", or "128x128 w8 s2 overlap turns q2".
 FLASHMASK_API std::string to_string(const TileConfig& config);
+/// The same as one word of a shell, with commas: "128x64,w4,s2".
+FLASHMASK_API std::string to_word(const TileConfig& config);
+/// The configuration that to_string() or to_word() writes like this. Empty for any other text, and for "any tile";
+/// whether a kernel can have the configuration is not judged here.
+FLASHMASK_API std::optional<TileConfig> parse_tile_config(std::string_view text);
 
 }  // namespace flashmask

@@ -45,8 +45,8 @@ struct KernelImage {
 };
 
 /// A tensor [batch, heads, seqlen, columns] of 16-bit elements in device memory, and the box of it that one
-/// asynchronous copy moves to or from shared memory: `box_rows` rows of one head, `box_columns` wide. In shared memory a
-/// row of the box is a span of the swizzle.
+/// asynchronous copy moves to or from shared memory: `box_rows` rows of one head, `box_columns` wide. In shared memory
+/// a row of the box is a span of the swizzle.
 struct TensorBox {
   DevicePointer data = 0;  ///< a multiple of 16
   std::int64_t columns = 0;

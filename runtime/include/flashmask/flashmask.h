@@ -161,7 +161,7 @@ typedef struct fm_descriptor {
   int deterministic;    /* FM_PASS_BACKWARD only; not 0: the same launch gives the same bits every time */
 } fm_descriptor;
 
-/* How a kernel cuts its work. */
+/* How a kernel cuts its work. Fields that an older caller's struct does not have count as 0. */
 typedef struct fm_tile_config {
   size_t struct_size;
   int tile_q;
@@ -254,10 +254,12 @@ FM_API fm_status fm_runtime_compile(fm_runtime* runtime, const fm_descriptor* de
                                     fm_origin* origin);
 FM_API void fm_kernel_release(fm_kernel* kernel);
 FM_API fm_status fm_kernel_get_info(const fm_kernel* kernel, fm_kernel_info* info);
-/* Bytes of device memory that a launch needs beside its arguments. */
+/* Bytes of device memory that a launch needs beside its arguments: 0 for most kernels, but not for forwards of sm_90a;
+ * always ask. What follows from the shapes alone: the arguments may have no addresses yet. */
 FM_API fm_status fm_kernel_workspace_size(const fm_kernel* kernel, const fm_forward_args* args, size_t* bytes);
-/* Enqueues the kernel; `workspace` may be 0 where none is needed. Allocates nothing, compiles nothing, takes no lock.
- */
+/* Enqueues the kernel. `workspace`: device memory of at least as many bytes as the query above says, at a multiple of
+ * 16, or 0 where it says 0; it needs not be cleared, and is in use until the kernel is done. Allocates nothing, compiles
+ * nothing, takes no lock. */
 FM_API fm_status fm_kernel_launch_forward(const fm_kernel* kernel, const fm_forward_args* args, uint64_t workspace,
                                           void* stream);
 /* The same of a kernel of FM_PASS_BACKWARD; the arguments may have no addresses yet. */

@@ -34,7 +34,7 @@ struct TensorView {
   }
 };
 
-/// Arguments of one forward launch. Nothing here changes the code.
+/// Arguments of one forward launch. Nothing here changes the code. Kernels for sm_90a take no strides below 0.
 struct ForwardLaunch {
   int batch = 0;
   int seqlen_q = 0;
@@ -76,7 +76,7 @@ struct BackwardLaunch {
 };
 
 /// Device memory of the caller that a launch needs beside its arguments: 16-byte aligned, in use from the launch until
-/// its kernels are done, with nothing in it before or after.
+/// its kernels are done, with nothing in it before or after. Launches that follow each other on a stream may share one.
 struct Workspace {
   DevicePointer data = 0;
   std::size_t bytes = 0;
@@ -127,13 +127,15 @@ class FLASHMASK_API Kernel {
   virtual KernelOrigin origin() const = 0;
   /// Name of the cache entry: the hex digest.
   virtual const std::string& digest() const = 0;
-  /// Bytes of device memory that a launch needs beside its arguments; it may be larger. What follows from the shapes
-  /// alone: arguments may have no addresses yet. Throws what launch() throws of the shapes.
+  /// Bytes of device memory that a launch needs beside its arguments; it may be larger. Always ask: a forward needs 0
+  /// bytes for most targets, but not for all. What follows from the shapes alone: arguments may have no addresses yet.
+  /// Throws what launch() throws of the shapes.
   virtual std::size_t workspace_size(const ForwardLaunch& arguments) const;
   virtual std::size_t workspace_size(const BackwardLaunch& arguments) const;
   /// Enqueues the kernel (a backward: its kernels, one behind the other). Allocates nothing, compiles nothing, takes no
-  /// lock; capturable in a CUDA graph. The workspace needs not be cleared. Throws Error{kInvalidArgument}, listing
-  /// every broken rule; arguments of another pass than the kernel's are one.
+  /// lock; capturable in a CUDA graph. The workspace, of workspace_size() bytes, needs not be cleared; none is right
+  /// only where that is 0. Throws Error{kInvalidArgument}, listing every broken rule; arguments of another pass than
+  /// the kernel's are one.
   virtual void launch(const ForwardLaunch& arguments, Stream stream = nullptr, Workspace workspace = {}) const;
   virtual void launch(const BackwardLaunch& arguments, Stream stream = nullptr, Workspace workspace = {}) const;
 };

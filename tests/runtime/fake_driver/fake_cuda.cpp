@@ -1,6 +1,7 @@
 // A libcuda.so.1 without a GPU: keeps "device" memory on the host, and writes down what it is asked to do.
 #include "fake_cuda.h"
 
+#include <algorithm>
 #include <cstdlib>
 #include <cstring>
 #include <vector>
@@ -181,6 +182,28 @@ CUresult function_load(CUfunction) {
   return ++state.functions_loaded, in_context("cuFuncLoad");
 }
 
+CUresult encode_tiled(CUtensorMap* map, CUtensorMapDataType type, cuuint32_t rank, void* address,
+                      const cuuint64_t* sizes, const cuuint64_t* strides, const cuuint32_t* box,
+                      const cuuint32_t* steps, CUtensorMapInterleave interleave, CUtensorMapSwizzle swizzle,
+                      CUtensorMapL2promotion, CUtensorMapFloatOOBfill outside) {
+  const CUresult result = result_of("cuTensorMapEncodeTiled");
+  if (result != CUDA_SUCCESS || rank != 4) return result != CUDA_SUCCESS ? result : CUDA_ERROR_INVALID_VALUE;
+  ++state.encodings;
+  FakeTensorMap& seen = state.tensor_map;
+  seen.type = type;
+  seen.rank = rank;
+  seen.address = address;
+  std::copy_n(sizes, rank, seen.sizes);
+  std::copy_n(strides, rank - 1, seen.strides);
+  std::copy_n(box, rank, seen.box);
+  std::copy_n(steps, rank, seen.steps);
+  seen.interleave = interleave;
+  seen.swizzle = swizzle;
+  seen.outside = outside;
+  std::memset(map, static_cast<int>(kFakeEncoding), sizeof *map);
+  return CUDA_SUCCESS;
+}
+
 struct Symbol {
   const char* name;
   int since;  // the first release with this signature
@@ -221,6 +244,7 @@ void* find(const char* name, int release) {
       {"cuLibraryGetKernel", 12000, address_of(library_kernel)},
       {"cuKernelGetFunction", 12000, address_of(kernel_function)},
       {"cuFuncLoad", 12040, address_of(function_load)},
+      {"cuTensorMapEncodeTiled", 12000, address_of(encode_tiled)},
   };
   for (const Symbol& symbol : symbols)
     if (std::strcmp(symbol.name, name) == 0 && std::strcmp(state.missing, name) != 0 && symbol.since <= release &&

@@ -4,6 +4,23 @@
 
 #include <cstddef>
 
+/// What the driver was last asked to encode.
+struct FakeTensorMap {
+  CUtensorMapDataType type = CU_TENSOR_MAP_DATA_TYPE_UINT8;
+  cuuint32_t rank = 0;
+  void* address = nullptr;
+  cuuint64_t sizes[4] = {};
+  cuuint64_t strides[3] = {};
+  cuuint32_t box[4] = {};
+  cuuint32_t steps[4] = {};
+  CUtensorMapInterleave interleave = CU_TENSOR_MAP_INTERLEAVE_16B;
+  CUtensorMapSwizzle swizzle = CU_TENSOR_MAP_SWIZZLE_NONE;
+  CUtensorMapFloatOOBfill outside = CU_TENSOR_MAP_FLOAT_OOB_FILL_NAN_REQUEST_ZERO_FMA;
+};
+
+/// Every byte of what it gives for it.
+inline constexpr std::byte kFakeEncoding{0x5a};
+
 /// What the fake driver is to be, and what it was asked to do. One per process: tests reset it first.
 struct FakeCuda {
   // Set by the test.
@@ -26,6 +43,7 @@ struct FakeCuda {
   int allocations_alive = 0;
   int synchronisations = 0;
   int launches = 0;
+  int encodings = 0;
   int calls_without_context = 0;
   int opted_in_shared_bytes = 0;
   char entry[128] = {};
@@ -34,6 +52,7 @@ struct FakeCuda {
   unsigned shared_bytes = 0;
   CUstream stream = nullptr;
   unsigned char parameter[64] = {};
+  FakeTensorMap tensor_map;
 };
 
 /// Where the library keeps it; null-free once the library is opened.
