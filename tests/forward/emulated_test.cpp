@@ -14,27 +14,35 @@
 namespace flashmask::forward_tests {
 namespace {
 
-TEST(EmulatedForward, GivesTheSameBitsWhateverTheInterleaving) {
+class EmulatedForward : public testing::TestWithParam<Family> {};
+
+TEST_P(EmulatedForward, GivesTheSameBitsWhateverTheInterleaving) {
   for (MaskForm form : {MaskForm::kCausal, MaskForm::kF4}) {
     KernelDescriptor descriptor;
     descriptor.head_dim_qk = descriptor.head_dim_v = 64;
     descriptor.mask_form = form;
+    descriptor.target = GetParam().target;
     const TestProblem problem(descriptor, {.seqlen_q = 150, .seqlen_k = 210, .heads_q = 2}, {.seed = 8});
     LaunchResult first;
-    for (std::uint64_t seed = 0; seed < 8; ++seed) {
-      const auto runtime = emulated_runtime(Target{}, seed);
-      const auto kernel = runtime->request(descriptor);
-      const LaunchResult result = run_forward(*runtime, *kernel, problem);
-      if (seed == 0) {
-        EXPECT_TRUE(is_correct(*runtime, *kernel, problem));
-        first = result;
+    for (const char* schedule : {"random", "in-order", "reversed", "starved", "late-landings"})
+      for (std::uint64_t seed = 0; seed < 3; ++seed) {
+        Runtime runtime(open_emulated_device({.target = descriptor.target, .seed = seed, .schedule = schedule}),
+                        tested_policy());
+        const auto kernel = runtime.request(descriptor);
+        const LaunchResult result = run_forward(runtime, *kernel, problem);
+        if (first.output.empty()) {
+          EXPECT_TRUE(is_correct(runtime, *kernel, problem));
+          first = result;
+        }
+        EXPECT_EQ(result.output, first.output) << schedule << ", seed " << seed;
+        EXPECT_EQ(result.lse, first.lse) << schedule << ", seed " << seed;
+        EXPECT_EQ(result.overwritten, "");
       }
-      EXPECT_EQ(result.output, first.output) << "seed " << seed;
-      EXPECT_EQ(result.lse, first.lse) << "seed " << seed;
-      EXPECT_EQ(result.overwritten, "");
-    }
   }
 }
+
+INSTANTIATE_TEST_SUITE_P(Family, EmulatedForward, testing::ValuesIn(emulated_families()),
+                         [](const auto& test) { return test.param.name; });
 
 class EmulatedTargets : public testing::TestWithParam<const char*> {};
 
@@ -136,16 +144,55 @@ TEST_P(EmulatedGates, DefaultsHaveNoBankConflictAndACopyInFlightAtEveryMultiplyB
   }
 }
 
+std::string name_of_gate(const testing::TestParamInfo<Gate>& test) {
+  return fmt::format("{}_d{}_{}", to_string(test.param.dtype), test.param.head_dim, test.param.target);
+}
+
 INSTANTIATE_TEST_SUITE_P(Kernel, EmulatedGates,
                          testing::Values(Gate{64, DataType::kFloat16, "sm_80"}, Gate{64, DataType::kBfloat16, "sm_80"},
                                          Gate{128, DataType::kFloat16, "sm_80"},
                                          Gate{128, DataType::kBfloat16, "sm_80"}, Gate{64, DataType::kFloat16, "sm_90"},
                                          Gate{64, DataType::kBfloat16, "sm_90"}, Gate{128, DataType::kFloat16, "sm_90"},
                                          Gate{128, DataType::kBfloat16, "sm_90"}),
-                         [](const testing::TestParamInfo<Gate>& test) {
-                           return fmt::format("{}_d{}_{}", to_string(test.param.dtype), test.param.head_dim,
-                                              test.param.target);
-                         });
+                         name_of_gate);
+
+/// The same of forwards that multiply with wgmma.
+class EmulatedWarpgroupGates : public EmulatedGates {};
+
+TEST_P(EmulatedWarpgroupGates, DefaultsHaveNoBankConflictAndMostlyACopyInFlight) {
+  // The first warp feeds the others, and here does so as soon as it can.
+  Runtime runtime(open_emulated_device({.target = parse_target(GetParam().target).value(), .schedule = "in-order"}),
+                  tested_policy());
+  for (const KernelDescriptor& descriptor : descriptors()) {
+    const auto kernel = runtime.request(descriptor);
+    const TileConfig& config = kernel->config();
+    SCOPED_TRACE(to_string(descriptor) + ", " + to_string(config));
+    constexpr int kTiles = 5;
+    const TestProblem problem(descriptor, {.seqlen_q = config.tile_q, .seqlen_k = kTiles * config.tile_k},
+                              {.intervals = Intervals::kNoneMasked});
+    const bool is_cut = has_diagonal(descriptor.mask_form) && descriptor.mask_form != MaskForm::kWindow;
+    const bool sees_all = !is_cut || descriptor.causal_alignment == CausalAlignment::kBottomRight;
+    const int tiles = sees_all ? kTiles : (config.tile_q + config.tile_k - 1) / config.tile_k;
+    const LaunchStatistics statistics = run_forward(runtime, *kernel, problem).statistics;
+    // Of a warp: each product is 16 columns of Q and K, or 16 keys of V, at a time.
+    const std::uint64_t of_scores = descriptor.head_dim_qk / 16, of_values = config.tile_k / 16;
+    EXPECT_EQ(statistics.shared_bank_conflicts, 0u);
+    const std::uint64_t products = config.warps * tiles * (of_scores + of_values);
+    EXPECT_EQ(statistics.matrix_instructions, products);
+    EXPECT_EQ(statistics.matrix_with_copy_in_flight + statistics.matrix_without_copy_in_flight, products);
+    // A warpgroup that is ahead of the others has nothing under way when it has used up what the slots hold, and none
+    // has when it multiplies the last of the values.
+    EXPECT_GE(statistics.matrix_with_copy_in_flight, products / 2);
+    EXPECT_GE(statistics.matrix_without_copy_in_flight, config.warps / 4 * of_values);
+  }
+}
+
+INSTANTIATE_TEST_SUITE_P(Kernel, EmulatedWarpgroupGates,
+                         testing::Values(Gate{64, DataType::kFloat16, "sm_90a"},
+                                         Gate{64, DataType::kBfloat16, "sm_90a"},
+                                         Gate{128, DataType::kFloat16, "sm_90a"},
+                                         Gate{128, DataType::kBfloat16, "sm_90a"}),
+                         name_of_gate);
 
 }  // namespace
 }  // namespace flashmask::forward_tests

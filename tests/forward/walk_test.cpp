@@ -17,13 +17,12 @@
 namespace flashmask::forward_tests {
 namespace {
 
-constexpr TileConfig kSmallTiles{32, 16, 2, 2, false};
-
-KernelDescriptor descriptor_of(const MaskShape& shape, int head_dim) {
+KernelDescriptor descriptor_of(const MaskShape& shape, int head_dim, const Target& target) {
   KernelDescriptor descriptor;
   descriptor.head_dim_qk = descriptor.head_dim_v = head_dim;
   descriptor.mask_form = shape.form;
   descriptor.causal_alignment = shape.causal_alignment;
+  descriptor.target = target;
   return descriptor;
 }
 
@@ -42,59 +41,86 @@ TestProblem problem_of(const Mask& mask, const KernelDescriptor& descriptor, int
   return problem;
 }
 
-/// Warp-wide products of one visited tile.
-std::uint64_t products_per_tile(const TileConfig& config, int head_dim) {
-  const auto steps = static_cast<std::uint64_t>((head_dim + 15) / 16);
-  const std::uint64_t rows = config.tile_q / 16, keys = config.tile_k;
-  return rows * (keys / 8) * steps + rows * (2 * steps) * (keys / 16);
-}
+class EmulatedWalk : public testing::TestWithParam<Family> {
+ protected:
+  static bool is_wgmma() { return GetParam().name == "wgmma"; }
+  /// As small as tiles can be, so that masks of few tokens have many of them. Of one warp, or with wgmma of those that
+  /// multiply a tile together: none leaves out its share.
+  static TileConfig smallest() {
+    if (is_wgmma()) return {.tile_q = 64, .tile_k = 16, .warps = 4, .stages = 2, .overlap = true, .query_slots = 2};
+    return {.tile_q = 16, .tile_k = 16, .warps = 1, .stages = 2};
+  }
+  /// The same with several warps.
+  static TileConfig few_warps() {
+    if (is_wgmma()) return smallest();
+    return {.tile_q = 32, .tile_k = 16, .warps = 2, .stages = 2};
+  }
+  /// Rings of several lengths.
+  static std::vector<TileConfig> rings() {
+    if (!is_wgmma()) {
+      return {{.tile_q = 32, .tile_k = 16, .warps = 2, .stages = 2},
+              {.tile_q = 32, .tile_k = 16, .warps = 2, .stages = 3},
+              {.tile_q = 32, .tile_k = 16, .warps = 2, .stages = 5}};
+    }
+    return {smallest(), {.tile_q = 128, .tile_k = 16, .warps = 8, .stages = 3, .turns = true}};
+  }
+  static KernelDescriptor descriptor_of(const MaskShape& shape, int head_dim) {
+    return forward_tests::descriptor_of(shape, head_dim, GetParam().target);
+  }
+  /// Warp-wide products of one visited tile.
+  static std::uint64_t products_per_tile(const TileConfig& config, int head_dim) {
+    const auto steps = static_cast<std::uint64_t>((head_dim + 15) / 16);
+    const std::uint64_t rows = config.tile_q / 16, keys = config.tile_k;
+    if (is_wgmma()) return rows * (steps + keys / 16);
+    return rows * (keys / 8) * steps + rows * (2 * steps) * (keys / 16);
+  }
+};
 
 /// A result that is right with random values has seen every visible element, and none twice: then as many products as
 /// the tiles with a visible element have are one visit of each. That an empty tile, whose products a warp would leave
 /// out, is not visited either is what SpendsNoInstructionOnEmptyTiles tells.
-TEST(EmulatedWalk, OfEveryBuilderVisitsEachVisibleTileOnceAndNoEmptyOne) {
-  constexpr TileConfig kOneWarp{16, 16, 1, 2, false};  // a warp's share of a tile is the tile
-  const auto runtime = emulated_runtime(Target{});
+TEST_P(EmulatedWalk, OfEveryBuilderVisitsEachVisibleTileOnceAndNoEmptyOne) {
+  const auto runtime = emulated_runtime(GetParam().target);
   for (const MaskKind& kind : mask_kinds()) {
     SCOPED_TRACE(std::string(kind.name));
     const Mask mask = build_mask(kind.name, kind.example_arguments(), kind.example_seqlen_q, kind.example_seqlen_k);
     const KernelDescriptor descriptor = descriptor_of(mask.shape(), 16);
-    const auto kernel = runtime->request(descriptor, {.hint = {}, .config = kOneWarp});
+    const auto kernel = runtime->request(descriptor, {.hint = {}, .config = smallest()});
     const TestProblem problem = problem_of(mask, descriptor, mask.shape().num_heads);
     EXPECT_TRUE(is_correct(*runtime, *kernel, problem));
     const LaunchResult result = run_forward(*runtime, *kernel, problem);
     const TileMap map = classify_tiles(mask, kernel->tile());
     EXPECT_EQ(result.statistics.matrix_instructions,
-              static_cast<std::uint64_t>(map.full_tiles() + map.partial_tiles()) * products_per_tile(kOneWarp, 16));
+              static_cast<std::uint64_t>(map.full_tiles() + map.partial_tiles()) * products_per_tile(smallest(), 16));
   }
 }
 
-TEST(EmulatedWalk, OfAWarpThatSeesNothingOfATileLeavesItsProductsOut) {
-  const auto runtime = emulated_runtime(Target{});
-  constexpr TileConfig kTwoWarps{32, 16, 2, 2, false};
-  // Documents of 16 tokens: of every visited tile of 32 x 16 one warp sees all and the other nothing.
+TEST_P(EmulatedWalk, OfAWarpThatSeesNothingOfATileLeavesItsProductsOutWhereTheyAreItsOwn) {
+  const auto runtime = emulated_runtime(GetParam().target);
+  // Documents of 16 tokens: of every visited tile one warp sees all and the others nothing.
   std::vector<std::int32_t> values;
-  for (int j = 0; j < 96; ++j)
+  for (int j = 0; j < 192; ++j)
     for (const int bound : {j / 16 * 16 + 16, j / 16 * 16}) values.push_back(bound);
-  const Mask mask({.form = MaskForm::kF2, .seqlen_q = 96, .seqlen_k = 96}, values);
+  const Mask mask({.form = MaskForm::kF2, .seqlen_q = 192, .seqlen_k = 192}, values);
   const KernelDescriptor descriptor = descriptor_of(mask.shape(), 16);
-  const auto kernel = runtime->request(descriptor, {.hint = {}, .config = kTwoWarps});
+  const TileConfig config = few_warps();
+  const auto kernel = runtime->request(descriptor, {.hint = {}, .config = config});
   const TestProblem problem = problem_of(mask, descriptor, 1);
   EXPECT_TRUE(is_correct(*runtime, *kernel, problem));
   EXPECT_EQ(run_forward(*runtime, *kernel, problem).statistics.matrix_instructions,
-            6 * products_per_tile(kTwoWarps, 16) / 2);
+            12 * products_per_tile(config, 16) / (is_wgmma() ? 1 : config.warps));
 }
 
-TEST(EmulatedWalk, GivesTheSameBitsWithAndWithoutAPlan) {
-  const auto runtime = emulated_runtime(Target{});
+TEST_P(EmulatedWalk, GivesTheSameBitsWithAndWithoutAPlan) {
+  const auto runtime = emulated_runtime(GetParam().target);
   std::uint64_t with_plan = 0, without_plan = 0;
   for (const MaskForm form : {MaskForm::kC1, MaskForm::kC2, MaskForm::kF2, MaskForm::kF4})
     for (const Intervals intervals : {Intervals::kFuzzed, Intervals::kDocuments, Intervals::kHoles})
-      for (const int stages : {2, 3, 4}) {
+      for (const TileConfig& config : rings()) {
         KernelDescriptor descriptor;
         descriptor.head_dim_qk = descriptor.head_dim_v = 32;
         descriptor.mask_form = form;
-        const TileConfig config{32, 16, 2, stages, false};
+        descriptor.target = GetParam().target;
         const auto kernel = runtime->request(descriptor, {.hint = {}, .config = config});
         const TestProblem problem(descriptor, {.seqlen_q = 170, .seqlen_k = 210, .heads_q = 2},
                                   {.intervals = intervals, .seed = 12});
@@ -108,52 +134,67 @@ TEST(EmulatedWalk, GivesTheSameBitsWithAndWithoutAPlan) {
   EXPECT_LT(with_plan, without_plan);
 }
 
-/// Masks of form F2 on tiles of 32 x 16: the key tiles that are listed are seen by all rows, the others by none.
+/// Masks of form F2 on key tiles of 16: those that are listed are seen by all rows, the others by none.
 Mask stripes(int key_tiles, const std::vector<int>& visible, int seqlen_q = 32) {
+  constexpr int kTileK = 16;
   std::vector<std::int32_t> values;
-  for (int j = 0; j < key_tiles * kSmallTiles.tile_k; ++j) {
-    const bool seen = std::find(visible.begin(), visible.end(), j / kSmallTiles.tile_k) != visible.end();
+  for (int j = 0; j < key_tiles * kTileK; ++j) {
+    const bool seen = std::find(visible.begin(), visible.end(), j / kTileK) != visible.end();
     values.push_back(seen ? seqlen_q : 0);
     values.push_back(0);
   }
-  return Mask({.form = MaskForm::kF2, .seqlen_q = seqlen_q, .seqlen_k = key_tiles * kSmallTiles.tile_k}, values);
+  return Mask({.form = MaskForm::kF2, .seqlen_q = seqlen_q, .seqlen_k = key_tiles * kTileK}, values);
 }
 
-TEST(EmulatedWalk, SpendsNoInstructionOnEmptyTiles) {
-  const auto runtime = emulated_runtime(Target{});
-  const auto instructions = [&](const Mask& mask) {
+TEST_P(EmulatedWalk, SpendsNothingOnEmptyTiles) {
+  const auto runtime = emulated_runtime(GetParam().target);
+  const auto spent = [&](const Mask& mask) {
     const KernelDescriptor descriptor = descriptor_of(mask.shape(), 16);
-    const auto kernel = runtime->request(descriptor, {.hint = {}, .config = kSmallTiles});
-    return run_forward(*runtime, *kernel, problem_of(mask, descriptor, 1)).statistics.instructions;
+    const auto kernel = runtime->request(descriptor, {.hint = {}, .config = few_warps()});
+    const LaunchStatistics statistics = run_forward(*runtime, *kernel, problem_of(mask, descriptor, 1)).statistics;
+    // Warps that wait for each other look as often as it takes; all of these multiply whatever is visited.
+    return is_wgmma() ? statistics.matrix_instructions : statistics.instructions;
   };
-  const std::uint64_t without = instructions(stripes(3, {0, 1, 2}));
+  const std::uint64_t without = spent(stripes(3, {0, 1, 2}));
   for (const int empty : {1, 2, 7, 28}) {
-    EXPECT_EQ(instructions(stripes(3 + empty, {0, 1, 2})), without) << empty << " at the end";
-    EXPECT_EQ(instructions(stripes(3 + empty, {0, 1, 2 + empty})), without) << empty << " in the middle";
+    EXPECT_EQ(spent(stripes(3 + empty, {0, 1, 2})), without) << empty << " at the end";
+    EXPECT_EQ(spent(stripes(3 + empty, {0, 1, 2 + empty})), without) << empty << " in the middle";
   }
-  EXPECT_EQ(instructions(stripes(600, {0, 1, 2})), without) << "many words of empty tiles";
+  EXPECT_EQ(spent(stripes(600, {0, 1, 2})), without) << "many words of empty tiles";
 }
 
-TEST(EmulatedWalk, GoesOnWhereAHalfOfItsListEnds) {
-  const auto runtime = emulated_runtime(Target{});
-  // 64 entries fill a half: lists that end before, at and after one, sparse and dense, and one that starts late.
-  for (const int visible : {63, 64, 65, 127, 128, 129, 200}) {
-    for (const int step : {1, 3}) {
-      std::vector<int> tiles;
-      for (int n = 0; n < visible; ++n) tiles.push_back(5 + n * step);
-      const Mask mask = stripes(tiles.back() + 2, tiles);
-      const KernelDescriptor descriptor = descriptor_of(mask.shape(), 16);
-      for (const int stages : {2, 5}) {
-        const TileConfig config{32, 16, 2, stages, false};
-        const auto kernel = runtime->request(descriptor, {.hint = {}, .config = config});
-        const TestProblem problem = problem_of(mask, descriptor, 1);
-        EXPECT_TRUE(is_correct(*runtime, *kernel, problem)) << visible << " tiles, every " << step;
-        EXPECT_EQ(run_forward(*runtime, *kernel, problem).statistics.matrix_instructions,
-                  static_cast<std::uint64_t>(visible) * products_per_tile(config, 16));
+TEST_P(EmulatedWalk, GoesOnWhereWhatItHasReadOfThePlanEnds) {
+  const auto runtime = emulated_runtime(GetParam().target);
+  std::vector<std::vector<int>> lists;
+  if (is_wgmma()) {
+    // Lanes hold the classes of 32 tiles each, and of 1024 together.
+    lists = {{1023}, {1024}, {31, 32, 1023, 1024}, {0, 992, 1055, 1056}};
+  } else {
+    // 64 entries fill a half: lists that end before, at and after one, sparse and dense, and one that starts late.
+    for (const int visible : {63, 64, 65, 127, 128, 129, 200})
+      for (const int step : {1, 3}) {
+        std::vector<int>& tiles = lists.emplace_back();
+        for (int n = 0; n < visible; ++n) tiles.push_back(5 + n * step);
       }
+  }
+  const std::vector<TileConfig> ends =
+      is_wgmma() ? std::vector{smallest()} : std::vector{rings().front(), rings().back()};
+  for (const std::vector<int>& tiles : lists) {
+    const Mask mask = stripes(tiles.back() + 2, tiles);
+    const KernelDescriptor descriptor = descriptor_of(mask.shape(), 16);
+    for (const TileConfig& config : ends) {
+      const auto kernel = runtime->request(descriptor, {.hint = {}, .config = config});
+      const TestProblem problem = problem_of(mask, descriptor, 1);
+      SCOPED_TRACE(fmt::format("{} tiles from {} to {}", tiles.size(), tiles.front(), tiles.back()));
+      EXPECT_TRUE(is_correct(*runtime, *kernel, problem));
+      EXPECT_EQ(run_forward(*runtime, *kernel, problem).statistics.matrix_instructions,
+                tiles.size() * products_per_tile(config, 16));
     }
   }
 }
+
+INSTANTIATE_TEST_SUITE_P(Family, EmulatedWalk, testing::ValuesIn(emulated_families()),
+                         [](const auto& test) { return test.param.name; });
 
 /// Instructions that are not products, per product, of the tiles that a longer sequence adds.
 struct Overhead {
@@ -163,7 +204,7 @@ struct Overhead {
   double most;   ///< the figure when this was written, rounded up; it may only fall
 };
 
-TEST(EmulatedWalk, SpendsNoMoreInstructionsPerProductThanItDid) {
+TEST(EmulatedOverhead, IsNoMoreInstructionsPerProductThanItWas) {
   constexpr Overhead kFigures[] = {
       {MaskForm::kNone, 64, false, 4.94}, {MaskForm::kC1, 64, false, 4.98},  {MaskForm::kF4, 64, false, 4.98},
       {MaskForm::kC1, 64, true, 6.99},    {MaskForm::kF4, 64, true, 8.51},   {MaskForm::kNone, 128, false, 3.20},

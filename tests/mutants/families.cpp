@@ -29,9 +29,11 @@ struct HeadDims {
 };
 
 Scenario forward(MaskForm form, const TileConfig& tile, HeadDims head_dims, forward_tests::Extents extents,
-                 forward_tests::Variety variety, bool with_plan, const std::function<void(TestProblem&)>& change = {}) {
+                 forward_tests::Variety variety, bool with_plan, const std::function<void(TestProblem&)>& change = {},
+                 const Target& target = {}) {
   return [=](Runtime& runtime) {
     KernelDescriptor descriptor;
+    descriptor.target = target;
     descriptor.mask_form = form;
     descriptor.head_dim_qk = head_dims.qk;
     descriptor.head_dim_v = head_dims.v;
@@ -92,6 +94,88 @@ Family forward_family() {
       forward(MaskForm::kF2, kFourSlots, {32, 32}, long_rows, none_masked, true, hide_tiles_60_and_61),
       forward(MaskForm::kF2, kFourSlots, {32, 32}, square, documents, true),
       forward(MaskForm::kF2, kFourSlots, {32, 32}, short_rows, all_masked, true),
+  };
+  return family;
+}
+
+/// Both schedules, one to three warpgroups that multiply, turns, one and two slots of queries, outputs that lie where
+/// other warpgroups' queries do; every form, with a plan and without; more work than CTAs, more tiles than slots.
+Family wgmma_forward_family() {
+  constexpr TileConfig kOverlapping{
+      .tile_q = 128, .tile_k = 16, .warps = 8, .stages = 2, .overlap = true, .turns = true, .query_slots = 2};
+  constexpr TileConfig kStepByStep{.tile_q = 128, .tile_k = 16, .warps = 8, .stages = 2, .turns = true};
+  constexpr TileConfig kThreeOverlapping{
+      .tile_q = 192, .tile_k = 16, .warps = 12, .stages = 3, .overlap = true, .query_slots = 2};
+  constexpr TileConfig kThreeStepByStep{
+      .tile_q = 192, .tile_k = 16, .warps = 12, .stages = 2, .turns = true, .query_slots = 2};
+  constexpr TileConfig kOne{.tile_q = 64, .tile_k = 16, .warps = 4, .stages = 2, .overlap = true};
+  constexpr HeadDims kSame{32, 32}, kOtherPanels{32, 48};
+  const auto scenario = [](MaskForm form, const TileConfig& tile, HeadDims head_dims, int seqlen_k,
+                           const forward_tests::Variety& variety = {}, bool with_plan = false) {
+    // Six pieces of work for two CTAs.
+    const forward_tests::Extents extents{
+        .batch = 1, .seqlen_q = 2 * tile.tile_q - 20, .seqlen_k = seqlen_k, .heads_q = 3};
+    return forward(form, tile, head_dims, extents, variety, with_plan, {}, {90, true});
+  };
+  constexpr int kOneTile = 10, kFewTiles = 60, kManyTiles = 200;
+  const forward_tests::Variety narrow{.window_left = 60, .window_right = 40};
+  const forward_tests::Variety fuzzed{.intervals = Intervals::kFuzzed};
+  const forward_tests::Variety holes{.intervals = Intervals::kHoles};
+  const forward_tests::Variety none_masked{.intervals = Intervals::kNoneMasked};
+  const forward_tests::Variety all_masked{.intervals = Intervals::kAllMasked};
+  Family family;
+  family.name = "WgmmaForward";
+  family.entries = "flashmask_forward";
+  family.scenarios = {
+      scenario(MaskForm::kNone, kOverlapping, kSame, kFewTiles),
+      scenario(MaskForm::kNone, kOverlapping, kSame, kOneTile),
+      scenario(MaskForm::kNone, kStepByStep, kOtherPanels, kFewTiles),
+      scenario(MaskForm::kNone, kStepByStep, kOtherPanels, kOneTile),
+      scenario(MaskForm::kCausal, kThreeOverlapping, kSame, kManyTiles),
+      scenario(MaskForm::kCausal, kThreeOverlapping, kSame, kOneTile),
+      scenario(MaskForm::kCausal, kOne, kSame, kManyTiles),
+      scenario(MaskForm::kCausal, kOne, kSame, kOneTile),
+      scenario(MaskForm::kWindow, kThreeStepByStep, kOtherPanels, kManyTiles, narrow),
+      scenario(MaskForm::kWindow, kThreeStepByStep, kOtherPanels, kOneTile, narrow),
+      scenario(MaskForm::kC1, kOverlapping, kOtherPanels, kManyTiles, fuzzed, true),
+      scenario(MaskForm::kC1, kOverlapping, kOtherPanels, kFewTiles, fuzzed),
+      scenario(MaskForm::kC2, kStepByStep, kSame, kManyTiles, fuzzed, true),
+      scenario(MaskForm::kC2, kStepByStep, kSame, kFewTiles, all_masked, true),
+      scenario(MaskForm::kF2, kThreeOverlapping, kOtherPanels, kFewTiles, holes, true),
+      scenario(MaskForm::kF2, kThreeOverlapping, kOtherPanels, kManyTiles, none_masked, true),
+      scenario(MaskForm::kF2, kThreeOverlapping, kOtherPanels, kFewTiles, all_masked, true),
+      scenario(MaskForm::kF4, kOverlapping, kSame, kManyTiles, holes, true),
+      scenario(MaskForm::kF4, kOverlapping, kSame, kFewTiles, all_masked, true),
+      scenario(MaskForm::kF4, kThreeStepByStep, kSame, kFewTiles, fuzzed, true),
+      scenario(MaskForm::kF4, kThreeStepByStep, kSame, kFewTiles, all_masked, true),
+      scenario(MaskForm::kF4, kOne, kOtherPanels, kManyTiles, holes, true),
+      scenario(MaskForm::kF4, kOne, kOtherPanels, kManyTiles, none_masked, true),
+      scenario(MaskForm::kF4, kOne, kOtherPanels, kFewTiles, all_masked, true),
+  };
+  const std::string none_overlapping = "d32_none_128x16", none_step_by_step = "d32_48_none_128x16";
+  const std::string causal_three = "d32_causal_192x16", causal_one = "d32_causal_64x16",
+                    window = "d32_48_window_192x16";
+  const std::string c1 = "d32_48_c1_128x16", c2 = "d32_c2_128x16", f2 = "d32_48_f2_192x16";
+  const std::string f4 = "d32_f4_128x16", f4_three = "d32_f4_192x16", f4_one = "d32_48_f4_64x16";
+  family.spares = {
+      // Turns are for speed: whose warpgroup multiplies when makes no difference to what comes out.
+      {"bar.sync removed", 2, {none_overlapping, none_step_by_step, window, c1, c2, f4, f4_three}},
+      // The fence before the product of the scores is one for this product's registers too, as long as the compiler
+      // packs
+      // the probabilities before it.
+      {"wgmma.fence.sync.aligned removed", 3, {none_overlapping, causal_three, causal_one, c1, f2, f4, f4_one}},
+      // When a slot of values is released. The warp has waited for its products together, and has read nothing itself.
+      {"bar.warp.sync removed", 2, {none_step_by_step, window}},
+      {"bar.warp.sync removed", 3, {none_overlapping, causal_three, causal_one}},
+      {"bar.warp.sync removed", 4, {none_overlapping, causal_three, causal_one, c2, f4_three}},
+      {"bar.warp.sync removed", 6, {c1, f2, f4, f4_one}},
+      {"bar.warp.sync removed", 7, {c1, f2, f4, f4_one}},
+      // Before the output takes the place of the queries: a warp reads its own rows of queries alone, PTX does not say
+      // so.
+      {"bar.sync removed", 2, {causal_three, causal_one}},
+      {"bar.sync removed", 3, {none_overlapping, c2, f4, f4_three}},
+      // Of a piece of work without key tiles, which there is not without a mask.
+      {"mbarrier.arrive.shared::cta.b64 removed", 1, {none_overlapping, none_step_by_step}},
   };
   return family;
 }
@@ -277,17 +361,23 @@ Family mask_family() {
 }  // namespace
 
 std::vector<Family> families() {
-  return {forward_family(), backward_family(), plan_family(), mask_family()};
+  return {forward_family(), wgmma_forward_family(), backward_family(), plan_family(), mask_family()};
 }
 
 std::vector<Family> tiny_families() {
   constexpr TileConfig kTile{32, 16, 2, 2, false};
+  constexpr TileConfig kWarpgroup{.tile_q = 64, .tile_k = 16, .warps = 4, .stages = 2, .overlap = true};
   const forward_tests::Extents extents{.batch = 1, .seqlen_q = 32, .seqlen_k = 48};
+  const forward_tests::Extents wide{.batch = 1, .seqlen_q = 64, .seqlen_k = 48, .heads_q = 2};
   return {
       {"Forward",
        "flashmask_forward",
        {forward(MaskForm::kNone, kTile, {32, 32}, extents, {}, false),
         forward(MaskForm::kF4, kTile, {32, 32}, extents, {.intervals = Intervals::kHoles}, true)}},
+      {"WgmmaForward",
+       "flashmask_forward",
+       {forward(MaskForm::kNone, kWarpgroup, {32, 32}, wide, {}, false, {}, {90, true}),
+        forward(MaskForm::kF4, kWarpgroup, {32, 48}, wide, {.intervals = Intervals::kHoles}, true, {}, {90, true})}},
       {"Backward",
        "flashmask_backward",
        {backward({.deterministic = true, .tile = {16, 32, 2, 2}}, {.batch = 1, .seqlen_q = 32, .seqlen_k = 64}, {})}},

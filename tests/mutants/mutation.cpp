@@ -62,7 +62,8 @@ bool is_removable(std::string_view opcode) {
       "barrier.arrive",  "bar.warp.sync",      "barrier.cluster", "cp.async.wait",
       "cp.async.commit", "cp.async.bulk.wait", "membar",          "fence",
       "wgmma.fence",     "wgmma.commit",       "wgmma.wait",      "cp.async.bulk.commit",
-      "mbarrier.arrive", "mbarrier.expect_tx", "mbarrier.init",   "cp.async.mbarrier.arrive"};
+      "mbarrier.arrive", "mbarrier.expect_tx", "mbarrier.init",   "cp.async.mbarrier.arrive",
+      "setmaxnreg.dec"};
   for (const std::string_view prefix : kPrefixes) {
     if (opcode.starts_with(prefix)) return true;
   }
@@ -107,6 +108,12 @@ std::vector<Change> changes_of(const Statement& statement) {
     const std::string_view predicate = statement.operands.substr(0, statement.operands.find(','));
     changes.push_back({fmt::format("{} does not wait", opcode),
                        joined(statement, "setp.eq.u32", fmt::format("{}, 0, 0", predicate))});
+  }
+  if (opcode.starts_with("mbarrier.arrive.expect_tx")) {
+    // It arrives, and announces nothing.
+    changes.push_back({fmt::format("{} expects nothing", opcode),
+                       joined(statement, replaced(opcode, ".expect_tx", ""),
+                              statement.operands.substr(0, statement.operands.rfind(',')))});
   }
   const bool orders = opcode.starts_with("atom") || opcode.starts_with("red") || opcode.starts_with("ld.") ||
                       opcode.starts_with("st.") || opcode.starts_with("mbarrier.arrive");

@@ -48,7 +48,7 @@ void complete_copies(Warp& warp, std::uint32_t lanes, std::uint64_t remaining, b
       land(warp, copy, lane, by);
       copy.mask &= ~(1u << lane);
     }
-    if (copy.mask == 0) --warp.cta->copies_in_flight;
+    if (copy.mask == 0) --warp.cta->async_copies_in_flight;
   }
   std::erase_if(warp.copies, [](const AsyncCopy& copy) { return copy.mask == 0; });
 }

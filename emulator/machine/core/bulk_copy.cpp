@@ -313,8 +313,11 @@ void issue(Warp& warp, BulkCopy copy) {
     }
   }
   for (Cta* cta : copy.targets) {
-    if (copy.signals) mbarrier_at(warp, copy.lane, *cta, copy.mbarrier, !copy.generic).is_remote |= cta != warp.cta;
-    ++cta->copies_in_flight;
+    if (copy.signals) {
+      Mbarrier& mbarrier = mbarrier_at(warp, copy.lane, *cta, copy.mbarrier, !copy.generic);
+      mbarrier.is_remote |= cta != warp.cta;
+      ++mbarrier.issued;
+    }
     for (const BulkCopy::Run& run : copy.runs) claim_shared_target(warp, copy, *cta, run);
   }
   if (copy.direction == Direction::kToGlobal) {

@@ -75,7 +75,7 @@ class CtaFactory {
     poison(cta.registers);
     fill_reserved(cta);
     cta.barriers = {};
-    cta.copies_in_flight = 0;
+    cta.async_copies_in_flight = 0;
     if (launch_.races) cta.races.clear();
     std::fill(cta.pending_reads.begin(), cta.pending_reads.end(), std::uint16_t{0});
     cta.mbarriers.clear();

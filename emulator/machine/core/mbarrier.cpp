@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <bit>
+#include <utility>
 
 #include <fmt/format.h>
 
@@ -9,6 +10,18 @@
 #include "emulator/machine/core/warp.h"
 
 namespace flashmask::emulator {
+namespace {
+
+/// How many phases some of the lanes have seen complete.
+std::uint32_t phases_known(const Warp& warp, std::uint32_t lanes, const Mbarrier& mbarrier) {
+  std::uint32_t known = warp.order.common.known.whole(mbarrier.agent);
+  for (const WarpOrder::Extra& extra : warp.order.extras) {
+    if ((extra.lanes & lanes) != 0) known = std::max(known, extra.order.known.whole(mbarrier.agent));
+  }
+  return known;
+}
+
+}  // namespace
 
 Mbarrier* Mbarriers::find(std::uint32_t offset) {
   const auto found =
@@ -38,17 +51,22 @@ void wake_waiting(Launch& launch) {
   }
 }
 
-void await_copies(Cta& cta, Mbarrier& mbarrier) {
-  cta.copies_in_flight -= mbarrier.unawaited;
-  mbarrier.unawaited = 0;
+bool has_copy_in_flight(const Warp& warp) {
+  if (warp.cta->async_copies_in_flight != 0) return true;
+  const auto is_under_way = [&](const Mbarrier& mbarrier) {
+    if (mbarrier.issued == mbarrier.over_before) return false;
+    const bool knows_the_last = !warp.launch->races || phases_known(warp, kAllLanes, mbarrier) == mbarrier.phase;
+    return mbarrier.issued > (knows_the_last ? mbarrier.over : mbarrier.over_before);
+  };
+  const std::vector<Mbarrier>& all = warp.cta->mbarriers.all();
+  return std::any_of(all.begin(), all.end(), is_under_way);
 }
 
 void complete_if_done(Launch& launch, Mbarrier& mbarrier) {
   if (mbarrier.pending != 0 || mbarrier.bytes != 0) return;
   ++mbarrier.phase;
   mbarrier.pending = mbarrier.expected;
-  mbarrier.unawaited += mbarrier.landed;
-  mbarrier.landed = 0;
+  mbarrier.over_before = std::exchange(mbarrier.over, mbarrier.landed);
   mbarrier.arriving.known.raise(mbarrier.agent, mbarrier.phase);
   mbarrier.completed = mbarrier.arriving;
   ++launch.progress;
@@ -102,10 +120,7 @@ void expect_bytes(Warp& warp, std::uint32_t lane, Mbarrier& mbarrier, std::int64
 }
 
 bool parity_completed(const Warp& warp, std::uint32_t lane, const Mbarrier& mbarrier, std::uint32_t parity) {
-  std::uint32_t observed = warp.order.common.known.whole(mbarrier.agent);
-  for (const WarpOrder::Extra& extra : warp.order.extras) {
-    if ((extra.lanes >> lane & 1) != 0) observed = std::max(observed, extra.order.known.whole(mbarrier.agent));
-  }
+  const std::uint32_t observed = phases_known(warp, 1u << lane, mbarrier);
   // The phase that is meant is the last one seen to complete, or else the next one: whichever has this parity. Phase 0
   // has parity 0, and the one before it, with parity 1, counts as complete.
   const std::uint32_t meant = ((observed + 1) & 1) == (parity & 1) ? observed : observed + 1;

@@ -30,9 +30,11 @@ struct Mbarrier {
   AccessRecord initialised;    ///< by mbarrier.init
   bool initialisation_fenced = false;
   bool is_remote = false;  ///< other CTAs of the cluster arrive, or copy
-  // Bulk copies that signalled it and that count as in flight, as nobody has waited for them:
-  std::uint64_t landed = 0;     ///< in this phase
-  std::uint64_t unawaited = 0;  ///< in completed ones
+  // How many of the bulk copies that signal it
+  std::uint64_t issued = 0;       ///< have been issued,
+  std::uint64_t landed = 0;       ///< have landed,
+  std::uint64_t over = 0;         ///< had landed when the last completed phase did so,
+  std::uint64_t over_before = 0;  ///< and when the one before it did.
 };
 
 /// The mbarriers of a CTA.
@@ -49,8 +51,10 @@ class Mbarriers {
   std::vector<Mbarrier> all_;  ///< a dozen: looked through
 };
 
-/// Somebody has waited for all completed phases: the copies that were part of them are over.
-void await_copies(Cta& cta, Mbarrier& mbarrier);
+/// Whether a copy to the shared memory of the warp's CTA is under way as far as the warp knows: issued, and no wait has
+/// told it that the copy has landed, be it its own or one of others that it synchronised with. (Without the check of
+/// races nobody keeps what warps know, and the end of a phase counts.)
+bool has_copy_in_flight(const Warp& warp);
 
 /// Completes the phase when nothing is pending, and wakes who waits for it.
 void complete_if_done(Launch& launch, Mbarrier& mbarrier);

@@ -152,9 +152,8 @@ struct Cta {
   AlignedBytes local;
   AlignedBytes local_shadow;
   std::array<Barrier, 16> barriers;
-  /// Copies to its shared memory that nobody has waited for: cp.async instructions while lanes of theirs have not, and
-  /// bulk copies whose phase nobody has seen complete.
-  std::uint64_t copies_in_flight = 0;
+  /// cp.async instructions that not all of their lanes waited for.
+  std::uint64_t async_copies_in_flight = 0;
   RaceShadow races;
   /// Asynchronous operations in flight that read a granule of 16 bytes.
   std::vector<std::uint16_t> pending_reads;

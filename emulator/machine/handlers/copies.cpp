@@ -79,7 +79,7 @@ void cp_async(Warp& warp, const Operation& operation) {
   // Lanes are claimed one by one, so that two lanes that write the same bytes meet.
   warp.copies.emplace_back(copy);
   AsyncCopy& issued = warp.copies.back();
-  ++warp.cta->copies_in_flight;
+  ++warp.cta->async_copies_in_flight;
   for (std::uint32_t lane = 0; lane < kLanes; ++lane) {
     if ((warp.mask >> lane & 1) == 0) continue;
     // Offsets may be negative: a 32-bit sum wraps.

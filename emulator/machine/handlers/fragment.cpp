@@ -312,7 +312,7 @@ void write_floats(const Warp& warp, std::span<const Ref> registers, const float*
 
 void count_product(const Warp& warp) {
   Statistics& statistics = warp.launch->statistics;
-  if (warp.cta->copies_in_flight != 0) {
+  if (has_copy_in_flight(warp)) {
     ++statistics.mma_with_copy_in_flight;
   } else {
     ++statistics.mma_without_copy_in_flight;

@@ -100,12 +100,10 @@ void each_mbarrier(Warp& warp, const Operation& operation, Visit visit) {
 }
 
 void run_invalidate(Warp& warp, const Operation& operation) {
-  each_mbarrier(warp, operation, [&](std::uint32_t lane, const SharedPlace& place, Mbarrier& mbarrier) {
+  each_mbarrier(warp, operation, [&](std::uint32_t lane, const SharedPlace& place, const Mbarrier&) {
     if (warp.launch->races) {
       check_shared(warp, lane, 1u << lane, *place.cta, place.offset, Mbarrier::kBytes, kWrites, Keep::kYes);
     }
-    await_copies(*place.cta, mbarrier);
-    place.cta->copies_in_flight -= mbarrier.landed;
     place.cta->mbarriers.remove(place.offset);
     std::memset(shadow_of(*place.cta, place.offset), 0, Mbarrier::kBytes);
   });
@@ -224,17 +222,14 @@ void run_wait(Warp& warp, const Operation& operation) {
   }
   if (sleeps && done == warp.mask && warp.launch->turns->fails_spuriously()) done = 0;
   warp.times_out &= ~warp.mask;
-  for (std::uint32_t left = done; left != 0;) {
+  for (std::uint32_t left = done; warp.launch->races && left != 0;) {
     const auto lane = static_cast<std::uint32_t>(std::countr_zero(left));
     std::uint32_t together = 0;
     for (std::uint32_t other = lane; other < kLanes; ++other) {
       if ((left >> other & 1) != 0 && addresses[other] == addresses[lane]) together |= 1u << other;
     }
-    left &= ~together;
     const SharedPlace place = place_of_object(warp, lane, addresses[lane]);
-    Mbarrier& mbarrier = *place.cta->mbarriers.find(place.offset);
-    await_copies(*place.cta, mbarrier);
-    if (!warp.launch->races) continue;
+    const Mbarrier& mbarrier = *place.cta->mbarriers.find(place.offset);
     if (mbarrier.is_remote && (operation.flags & kOfCluster) == 0 && warp.launch->pedantic) {
       warp.launch->note(
           fmt::format("{}\n  waits at the scope of the CTA for what other CTAs of the cluster did; PTX "
@@ -247,6 +242,7 @@ void run_wait(Warp& warp, const Operation& operation) {
       acquire(warp, together, phases_of(mbarrier));
       note_seen(warp, together, {mbarrier.completed, Scope::kCluster, place.cta->first_agent}, scope_of(operation));
     }
+    left &= ~together;
   }
   warp.set_predicate(operation.r[0], done);
   // Who is told to try again lets others run.
