@@ -189,21 +189,21 @@ json run_backward_kernel(const Contestants& on, const backward_tests::BackwardTe
 }
 
 /// Runs one kernel in this process; what is printed is the parent's record.
-json run_kernel(const std::string& device_name, const KernelDescriptor& descriptor, int level) {
-  const auto device = open_device(device_name, descriptor.target, 2);
+json run_kernel(const std::string& device_name, const KernelDescriptor& descriptor, int level, const Policy& policy) {
+  const std::shared_ptr<Device> devices[] = {open_device(device_name, descriptor.target, 2),
+                                             open_emulated_device({.target = descriptor.target, .seed = 1})};
   const TileConfig config = default_tile_config(descriptor);
-  const auto kernel = compile_at_level(level, generator::generate(descriptor, config), device, tested_policy());
+  const auto kernels = compile_at_level(level, generator::generate(descriptor, config), devices, policy);
   TestProblem problem = conformance_problem(descriptor, config);
-  Runtime runtime(device, tested_policy());
-  const auto emulated = emulated_runtime(descriptor.target, 1);
-  const auto golden = emulated->request(descriptor);
-  const Contestants on{runtime, *kernel, *emulated, *golden};
+  Runtime runtime(devices[0], policy), emulated(devices[1], policy);  // for the plans
+  const Contestants on{runtime, *kernels[0], emulated, *kernels[1]};
   json record = descriptor.pass == Pass::kBackward
                     ? run_backward_kernel(on, backward_tests::BackwardTestProblem(std::move(problem)))
                     : run_forward_kernel(on, problem);
   record["config"] = to_string(config);
-  record["registers"] = kernel->resources().registers;
-  record["spill_bytes"] = kernel->resources().spill_load_bytes + kernel->resources().spill_store_bytes;
+  const KernelResources& resources = kernels[0]->resources();
+  record["registers"] = resources.registers;
+  record["spill_bytes"] = resources.spill_load_bytes + resources.spill_store_bytes;
   return record;
 }
 
@@ -225,7 +225,7 @@ json record_of(const ChildResult& child) {
 void print_row(const std::string& name, const json& record) {
   std::string line = fmt::format("{:<6} {:<66}", record.value("status", "?"), name);
   if (record.contains("bound")) {
-    line += fmt::format(" {:<16} regs {:3} spill {:4}  fp64 {:.2e} golden {:.2e} of {:.2e}  bits equal {:5.1f} %",
+    line += fmt::format(" {:<31} regs {:3} spill {:4}  fp64 {:.2e} golden {:.2e} of {:.2e}  bits equal {:5.1f} %",
                         record.value("config", ""), record.value("registers", 0), record.value("spill_bytes", 0),
                         record["fp64_error"].is_number() ? record["fp64_error"].get<double>() : HUGE_VAL,
                         record["golden_error"].is_number() ? record["golden_error"].get<double>() : HUGE_VAL,
@@ -243,14 +243,17 @@ struct Options {
   std::vector<int> levels = {1, 3};
   int limit_seconds = 60;
   int jobs = 4;
-  int index = -1;  ///< the child's kernel
+  int index = -1;     ///< the child's kernel
+  std::string cache;  ///< the parent's, for the child
 };
 
 int run_child(const Options& options, const Target& target) {
   const KernelDescriptor descriptor = conformance_kernels(target).at(static_cast<std::size_t>(options.index));
+  Policy policy = Policy::from_environment();
+  policy.cache_directory = options.cache;
   json record;
   try {
-    record = run_kernel(options.device, descriptor, options.levels.at(0));
+    record = run_kernel(options.device, descriptor, options.levels.at(0), policy);
   } catch (const std::exception& error) {
     record = {{"status", "error"}, {"detail", error.what()}};
   }
@@ -263,6 +266,7 @@ int run_all(const Options& options, const DeviceProperties& device) {
     std::string name;
     std::vector<std::string> arguments;
   };
+  const std::string cache = tested_policy().cache_directory;
   std::deque<Job> waiting;
   const std::vector<KernelDescriptor> kernels = conformance_kernels(device.target);
   for (std::size_t index = 0; index < kernels.size(); ++index) {
@@ -270,7 +274,7 @@ int run_all(const Options& options, const DeviceProperties& device) {
     for (int level : options.levels) {
       waiting.push_back({fmt::format("{} -O{}", to_string(kernels[index]), level),
                          {"--device", options.device, "--target", to_string(device.target), "--index",
-                          std::to_string(index), "--levels", std::to_string(level)}});
+                          std::to_string(index), "--levels", std::to_string(level), "--cache", cache}});
     }
   }
   const std::size_t all = waiting.size();
@@ -328,6 +332,7 @@ int conformance_main(int argc, char** argv) {
   app.add_option("--jobs", options.jobs, "kernels at a time")->check(CLI::PositiveNumber);
   app.add_option("--json", options.json_path, "file for the records");
   app.add_option("--index", options.index)->group("");  // of a child's kernel
+  app.add_option("--cache", options.cache)->group("");  // that a child uses, for the kernels of plans
   CLI11_PARSE(app, argc, argv);
 
   Target target;

@@ -63,10 +63,18 @@ struct NvrtcCalls {
   decltype(&nvrtcGetPTX) ptx = nullptr;
 };
 
+std::shared_ptr<const Kernel> load(const generator::KernelSource& source, const StoredKernel& stored,
+                                   const std::shared_ptr<Device>& device) {
+  if (source.descriptor.pass == Pass::kBackward) return std::make_shared<BackwardKernel>(device, source, stored, "");
+  if (generator::uses_wgmma(source.descriptor)) return std::make_shared<ForwardSm90Kernel>(device, source, stored, "");
+  return std::make_shared<ForwardKernel>(device, source, stored, "");
+}
+
 }  // namespace
 
-std::shared_ptr<const Kernel> compile_at_level(int ptxas_level, const generator::KernelSource& source,
-                                               const std::shared_ptr<Device>& device, const Policy& policy) {
+std::vector<std::shared_ptr<const Kernel>> compile_at_level(int ptxas_level, const generator::KernelSource& source,
+                                                            std::span<const std::shared_ptr<Device>> devices,
+                                                            const Policy& policy) {
   const compile::Nvrtc found = compile::Nvrtc::open(policy);
   const NvrtcCalls nvrtc(found.path());
   std::vector<std::string> options = compile::nvrtc_options(source.descriptor.target, found.version());
@@ -87,9 +95,9 @@ std::shared_ptr<const Kernel> compile_at_level(int ptxas_level, const generator:
   StoredKernel stored;
   stored.record.resources = compile::parse_ptxas_log(log, source.entry).resources;
   stored.image = {std::as_bytes(std::span(cubin)), std::as_bytes(std::span(ptx))};
-  if (source.descriptor.pass == Pass::kBackward) return std::make_shared<BackwardKernel>(device, source, stored, "");
-  if (generator::uses_wgmma(source.descriptor)) return std::make_shared<ForwardSm90Kernel>(device, source, stored, "");
-  return std::make_shared<ForwardKernel>(device, source, stored, "");
+  std::vector<std::shared_ptr<const Kernel>> kernels;
+  for (const auto& device : devices) kernels.push_back(load(source, stored, device));
+  return kernels;
 }
 
 }  // namespace flashmask::forward_tests
