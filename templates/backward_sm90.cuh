@@ -332,8 +332,9 @@ class Consumer {
     ValueGradient value_gradient;
     key_gradient.clear();
     value_gradient.clear();
+    // Also without a step: who lets a turn pass must have seen it.
+    rings_.value.wait_until_full(works_);
     if (work().has_steps) {
-      rings_.value.wait_until_full(works_);
       bool is_last = false;
 #pragma unroll 1
       while (!is_last) is_last = absorb(key_gradient, value_gradient);

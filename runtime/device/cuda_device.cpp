@@ -202,6 +202,8 @@ class CudaDevice final : public Device {
     static_assert(sizeof(CUtensorMap) == sizeof(EncodedTensorMap));
     const auto encode_tiled = driver_.require(driver_.tensor_map_encode_tiled, "cuTensorMapEncodeTiled", "12.0");
     const BoxStrides strides = strides_in_bytes(box);
+    // The driver checks the address in the context of the thread.
+    const CurrentContext current(*context_);
     constexpr cuuint32_t kRank = 4;
     const cuuint64_t sizes[kRank] = {static_cast<cuuint64_t>(box.columns), static_cast<cuuint64_t>(box.seqlen),
                                      static_cast<cuuint64_t>(box.heads), static_cast<cuuint64_t>(box.batch)};
