@@ -332,8 +332,8 @@ class Consumer {
     ValueGradient value_gradient;
     key_gradient.clear();
     value_gradient.clear();
+    rings_.value.wait_until_full(works_);
     if (work().has_steps) {
-      rings_.value.wait_until_full(works_);
       bool is_last = false;
 #pragma unroll 1
       while (!is_last) is_last = absorb(key_gradient, value_gradient);
