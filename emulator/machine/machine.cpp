@@ -247,6 +247,7 @@ Statistics Machine::run(const Program& program, std::string_view entry, const La
   launch.random = Random(state_->options.seed ^ state_->launches);
   launch.turns = &turns;
   launch.races = state_->options.races;
+  launch.ordered_sums = state_->options.ordered_sums;
   launch.pedantic = state_->options.pedantic;
   launch.notes = state_->options.pedantic ? &state_->notes : nullptr;
   launch.trace = state_->options.trace ? &state_->options.trace : nullptr;

@@ -79,6 +79,9 @@ struct MachineOptions {
   std::size_t max_shared_bytes = 232448;
   /// Checks that conflicting accesses are ordered by happens-before. Costs up to twice the time of an emulation.
   bool races = true;
+  /// Bulk reductions that add floats to the same bytes must be ordered like stores, since the sum depends on their
+  /// order: for kernels that promise the same bits in every run. Otherwise they may come as they like.
+  bool ordered_sums = false;
   /// Also collects notes (Machine::take_notes) on what works on today's hardware but is not promised.
   bool pedantic = false;
   /// Called before every warp instruction, when set; slow. Lanes that must wait there for others are told of once.

@@ -166,7 +166,7 @@ class EmulatedDevice final : public Device {
       throw Error(ErrorCode::kInvalidArgument,
                   fmt::format("the emulator has no schedule '{}'; it has:{}", options.schedule, known));
     }
-    return {.seed = options.seed, .schedule = *schedule, .races = options.races};
+    return {.seed = options.seed, .schedule = *schedule, .races = options.races, .ordered_sums = options.ordered_sums};
   }
 
   std::mutex mutex_;

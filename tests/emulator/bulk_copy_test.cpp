@@ -297,6 +297,59 @@ TEST(BulkStore, ReductionsStandBesideEachOtherAndBesideAtomics) {
                Fault::Kind::kPending, {"which an asynchronous reduction in flight will write"});
 }
 
+/// Each of three CTAs adds to the same floats. It waits for its turn with `begin` and passes it on with `end`; %r0 is
+/// the turn that it sees.
+Scenario sums_in_turn(const std::string& begin, const std::string& end) {
+  return {.body = prepared() + R"(
+    @!%t0 ret;
+    WAIT:
+    )" + begin + R"(
+    cp.reduce.async.bulk.global.shared::cta.bulk_group.add.f32 [%out], [data], 64;
+    cp.async.bulk.commit_group;
+    )" + end,
+          .ctas = 3};
+}
+const std::string kTakeTurn = "ld.acquire.gpu.global.u32 %r0, [flag];\nsetp.ne.u32 %p0, %r0, %cta;\n@%p0 bra WAIT;\n";
+const std::string kPassTurn = "red.release.gpu.global.add.u32 [flag], 1;\n";
+
+TEST(BulkStore, SumsOfFloatsThatMustBeOrderedNeedATurnAFenceAndAWaitForTheirEnd) {
+  const std::string fence = "fence.proxy.async.global;\n";
+  const std::string wait = "cp.async.bulk.wait_group 0;\n";
+  const auto run = [](const Scenario& scenario, Schedule schedule) {
+    MachineOptions options;
+    options.ordered_sums = true;
+    options.schedule = schedule;
+    Stage(options).run(scenario);
+  };
+  for (const Schedule schedule : all_schedules()) run(sums_in_turn(kTakeTurn + fence, wait + kPassTurn), schedule);
+  const auto expect = [&](const Scenario& scenario, Fault::Kind kind) {
+    const auto found = fault_of([&] { run(scenario, Schedule::kReversed); });
+    ASSERT_TRUE(found) << scenario.body;
+    EXPECT_EQ(found->kind(), kind) << found->what();
+    expect_legal(scenario);  // as far as additions may come in any order
+  };
+  const std::string in_turn_only =
+      "ld.relaxed.gpu.global.u32 %r0, [flag];\nsetp.ne.u32 %p0, %r0, %cta;\n@%p0 bra WAIT;\n";
+  expect(sums_in_turn("", wait), Fault::Kind::kRace);
+  expect(sums_in_turn(in_turn_only + fence, wait + kPassTurn), Fault::Kind::kRace);
+  expect(sums_in_turn(kTakeTurn + fence, wait + "red.relaxed.gpu.global.add.u32 [flag], 1;"), Fault::Kind::kRace);
+  expect(sums_in_turn(kTakeTurn, wait + kPassTurn), Fault::Kind::kProxy);
+  expect(sums_in_turn(kTakeTurn + fence, "cp.async.bulk.wait_group.read 0;\n" + kPassTurn), Fault::Kind::kRace);
+}
+
+TEST(BulkStore, ReductionsOfIntegersComeInAnyOrderWhereSumsMustBeOrdered) {
+  MachineOptions options;
+  options.ordered_sums = true;
+  Stage stage(options);
+  stage.run({.body = prepared() + R"(
+    @!%t0 ret;
+    cp.reduce.async.bulk.global.shared::cta.bulk_group.add.u32 [%out], [data], 64;
+    cp.async.bulk.commit_group;
+    cp.async.bulk.wait_group 0;)",
+             .ctas = 3});
+  EXPECT_EQ(stage.words(16)[15], 45u);
+}
+
 TEST(BulkStore, AReductionStillOwnsItsBytesAfterAnAtomicStore) {
   expect_fault({.body = prepared() + R"(
     @!%t0 ret;

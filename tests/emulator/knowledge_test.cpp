@@ -90,10 +90,12 @@ TEST(Knowledge, IsForgottenByClear) {
   Order order(10, 4);
   order.known.raise(11, 4);
   order.known.raise(90, 4);
-  order.fenced.raise_lanes(12, 1, 4);
+  order.fenced[kSharedMemory].raise_lanes(12, 1, 4);
+  order.fenced[kGlobalMemory].raise_lanes(12, 1, 4);
   order.clear();
   EXPECT_EQ(order.known.whole(11) + order.known.whole(90), 0u);
-  EXPECT_FALSE(order.fenced.covers(12, 1, 1));
+  EXPECT_FALSE(order.fenced[kSharedMemory].covers(12, 1, 1));
+  EXPECT_FALSE(order.fenced[kGlobalMemory].covers(12, 1, 1));
   order.known.raise(11, 2);
   EXPECT_EQ(order.known.whole(11), 2u);
 }
@@ -119,7 +121,7 @@ class Actor {
             .home = common.known.home(),
             .first = kFirst,
             .home_size = kAgents,
-            .fenced_home = common.fenced.home()};
+            .fenced_home = common.fenced[kSharedMemory].home()};
   }
   /// `from` signals and this warp waits.
   void wait_for(Actor& from) {

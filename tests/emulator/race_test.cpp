@@ -473,6 +473,26 @@ TEST(Proxies, OrdinaryStoresNeedAFenceBeforeABulkCopyReadsThem) {
   expect_legal(stored_in_bulk("fence.proxy.async.shared::cta;", ""));
 }
 
+TEST(Proxies, AFenceOfGlobalMemoryIsNoneOfSharedMemoryNorTheOtherWayRound) {
+  expect_fault(stored_in_bulk("fence.proxy.async.global;", ""), Fault::Kind::kProxy, {"st.shared.v4.u32 [data]"});
+  const auto loaded_in_bulk = [](const std::string& space) {
+    return Scenario{.body = R"(
+      @!%t0 ret;
+      mbarrier.init.shared::cta.b64 [full], 1;
+      fence.mbarrier_init.release.cluster;
+      st.global.v4.u32 [%out], {1, 2, 3, 4};
+      fence.proxy.async)" + space +
+                            R"(;
+      mbarrier.arrive.expect_tx.shared::cta.b64 _, [full], 16;
+      cp.async.bulk.shared::cluster.global.mbarrier::complete_tx::bytes [data], [%out], 16, [full];
+      WAIT: mbarrier.try_wait.parity.shared::cta.b64 %p0, [full], 0;
+      @!%p0 bra WAIT;)"};
+  };
+  expect_legal(loaded_in_bulk(""));
+  expect_legal(loaded_in_bulk(".global"));
+  expect_fault(loaded_in_bulk(".shared::cta"), Fault::Kind::kProxy, {"st.global.v4.u32 [%out]"});
+}
+
 TEST(Proxies, TheFenceMayStandWithTheIssuerAfterTheBarrier) {
   expect_legal(stored_in_bulk("", "@%p1 fence.proxy.async;"));
 }

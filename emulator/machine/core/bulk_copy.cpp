@@ -121,16 +121,21 @@ void claim_global_source(Warp& warp, const BulkCopy& copy, const BulkCopy::Run& 
   allocation.pending_reads.add(run.other - allocation.base, run.bytes);
 }
 
+/// Whether it is one of the reductions that may come in any order.
+bool stands_beside_others(const BulkCopy& copy) {
+  return copy.reduction != nullptr && !copy.is_ordered;
+}
+
 std::uint32_t global_flags(const BulkCopy& copy) {
   const std::uint32_t strong = static_cast<std::uint32_t>(Scope::kGpu) << kScopeShift | kStrong;
-  return kWrites | kAsynchronous | (copy.reduction != nullptr ? strong : 0);
+  return kWrites | kAsynchronous | (stands_beside_others(copy) ? strong : 0);
 }
 
 void claim_global_target(Warp& warp, const BulkCopy& copy, const BulkCopy::Run& run) {
   Allocation& allocation = global_bytes(warp, copy, run, "writes");
   std::uint8_t* shadow = allocation.shadow + (run.other - allocation.base);
   const std::uint8_t mine = copy.reduction != nullptr ? kPendingReduction : kPendingWrite;
-  const std::uint8_t hindrance = copy.reduction != nullptr ? kPendingWrite : kPendingWrite | kPendingReduction;
+  const std::uint8_t hindrance = stands_beside_others(copy) ? kPendingWrite : kPendingWrite | kPendingReduction;
   const auto what = [&] { return fmt::format("it writes {} bytes at the global address {:#x}", run.bytes, run.other); };
   for (std::uint32_t i = 0; i < run.bytes; ++i) {
     if ((shadow[i] & hindrance) != 0) {
@@ -214,7 +219,9 @@ void write_shared_target(Launch& launch, const BulkCopy& copy, Cta& cta) {
 }
 
 void write_global_target(Launch& launch, const BulkCopy& copy) {
-  const AccessRecord record = completed_record(copy, global_flags(copy), nullptr);
+  // The wait shows an ordered sum to the thread's ordinary accesses: asynchronous ones that follow need a fence.
+  const AccessRecord record =
+      completed_record(copy, copy.is_ordered ? std::uint32_t{kWrites} : global_flags(copy), nullptr);
   const std::byte* from = copy.payload.data();
   for (const BulkCopy::Run& run : copy.runs) {
     if (run.fills) {
@@ -232,7 +239,7 @@ void write_global_target(Launch& launch, const BulkCopy& copy) {
       std::memset(shadow, kWritten, run.bytes);
     }
     if (launch.races) {
-      if (copy.reduction != nullptr) {
+      if (stands_beside_others(copy)) {
         keep_global_read(allocation, run.other, run.bytes, *copy.issuer, record);
       } else {
         keep_global_write(allocation, run.other, run.bytes, record);

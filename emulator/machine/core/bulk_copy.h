@@ -47,6 +47,7 @@ struct BulkCopy {
   std::uint64_t group = 0;
   bool has_read = false;  ///< the source is free again
   Reduction reduction = nullptr;
+  bool is_ordered = false;         ///< a reduction that must not meet others
   std::vector<std::byte> payload;  ///< what was read, once it was
 };
 

@@ -1,5 +1,7 @@
 #pragma once
 
+#include <array>
+#include <cstddef>
 #include <cstdint>
 #include <vector>
 
@@ -56,20 +58,26 @@ class Knowledge {
   std::vector<Entry> lanes_;    ///< sorted by agent and lane
 };
 
-/// What is known, and which part of it had a fence between the generic and the asynchronous proxy on its way.
+/// Where the bytes of an access are.
+enum Memory : std::uint8_t { kSharedMemory, kGlobalMemory };
+inline constexpr std::size_t kMemories = 2;
+
+/// What is known, and which part of it had a fence between the generic and the asynchronous proxy on its way: of each
+/// memory by itself.
 struct Order {
   Knowledge known;
-  Knowledge fenced;
+  std::array<Knowledge, kMemories> fenced;
 
   Order() = default;
-  Order(Agent first, std::uint32_t count) : known(first, count), fenced(first, count) {}
+  Order(Agent first, std::uint32_t count)
+      : known(first, count), fenced{Knowledge(first, count), Knowledge(first, count)} {}
   void merge(const Order& other) {
     known.merge(other.known);
-    fenced.merge(other.fenced);
+    for (std::size_t memory = 0; memory < kMemories; ++memory) fenced[memory].merge(other.fenced[memory]);
   }
   void clear() {
     known.clear();
-    fenced.clear();
+    for (Knowledge& of_memory : fenced) of_memory.clear();
   }
 };
 

@@ -82,7 +82,7 @@ Mbarrier& mbarrier_at(Warp& warp, std::uint32_t lane, Cta& cta, std::uint32_t of
   }
   if (!warp.launch->races) return *found;
   const bool crosses = asynchronous && !found->initialisation_fenced;
-  const Accessor by = accessor_of(warp, 1u << lane, crosses ? std::uint32_t{kAsynchronous} : 0u);
+  const Accessor by = accessor_of(warp, 1u << lane, crosses ? std::uint32_t{kAsynchronous} : 0u, kSharedMemory);
   Conflict conflict{found->initialised, false};
   if (!ordered(found->initialised, by, conflict.only_the_fence_is_missing)) {
     fault_conflict(warp, lane, by, conflict, fmt::format("the mbarrier at shared+{:#x}", offset));

@@ -110,13 +110,13 @@ void synchronise_lanes(Warp& warp, std::uint32_t lanes) {
   ++own.clock;
 }
 
-void fence_proxy(Warp& warp, std::uint32_t lanes) {
+void fence_proxy(Warp& warp, std::uint32_t lanes, Memory memory) {
   WarpOrder& own = warp.order;
   if (are_all_running(warp, lanes)) {
     // Each lane has fenced all that it knows and did; nobody else is concerned until they synchronise.
-    own.common.fenced.merge(own.common.known);
-    add_own(warp, lanes, own.clock, own.common.fenced);
-    for (WarpOrder::Extra& extra : own.extras) extra.order.fenced.merge(extra.order.known);
+    own.common.fenced[memory].merge(own.common.known);
+    add_own(warp, lanes, own.clock, own.common.fenced[memory]);
+    for (WarpOrder::Extra& extra : own.extras) extra.order.fenced[memory].merge(extra.order.known);
   } else {
     Order& order = extra_of(warp, own.extras, lanes);
     Knowledge fenced = own.common.known;
@@ -124,7 +124,7 @@ void fence_proxy(Warp& warp, std::uint32_t lanes) {
       if ((lanes & ~extra.lanes) == 0) fenced.merge(extra.order.known);
     }
     fenced.raise_lanes(own.agent, lanes, own.clock);
-    order.fenced.merge(fenced);
+    order.fenced[memory].merge(fenced);
   }
   ++own.clock;
 }
@@ -210,16 +210,17 @@ void forget_publications(Launch& launch, const Cta& cta) {
   std::erase_if(launch.publications, [&](const auto& each) { return each.first >> kRankShift == first >> kRankShift; });
 }
 
-Accessor accessor_of(const Warp& warp, std::uint32_t lanes, std::uint32_t flags) {
+Accessor accessor_of(const Warp& warp, std::uint32_t lanes, std::uint32_t flags, Memory memory) {
   const WarpOrder& own = warp.order;
   const auto operation = static_cast<std::uint32_t>(warp.operation - warp.launch->kernel->code.data());
   Accessor by;
   by.warp = &warp;
   by.record = {own.agent, own.clock, lanes, operation << kFlagBits | flags};
+  by.memory = memory;
   by.home = own.common.known.home();
   by.first = own.common.known.first();
   by.home_size = own.common.known.home_size();
-  by.fenced_home = own.common.fenced.home();
+  by.fenced_home = own.common.fenced[memory].home();
   return by;
 }
 
@@ -246,7 +247,7 @@ bool ordered_slowly(const AccessRecord& earlier, const Accessor& by, bool& fence
     std::uint32_t fenced = crosses ? earlier.lanes : 0;
     const auto look = [&](const Order& order) {
       known = order.known.uncovered(earlier.agent, known, earlier.clock);
-      fenced = order.fenced.uncovered(earlier.agent, fenced, earlier.clock);
+      fenced = order.fenced[by.memory].uncovered(earlier.agent, fenced, earlier.clock);
     };
     look(warp.order.common);
     for (const WarpOrder::Extra& extra : warp.order.extras) {

@@ -58,8 +58,8 @@ void release(Warp& warp, std::uint32_t lanes, Order& order);
 void acquire(Warp& warp, std::uint32_t lanes, const Order& order);
 /// bar.warp.sync: the lanes know what each of them knows and did.
 void synchronise_lanes(Warp& warp, std::uint32_t lanes);
-/// fence.proxy.async
-void fence_proxy(Warp& warp, std::uint32_t lanes);
+/// fence.proxy.async, of one memory
+void fence_proxy(Warp& warp, std::uint32_t lanes, Memory memory);
 /// fence.mbarrier_init: a relaxed signal that follows publishes `initialised`, and nothing else.
 void fence_initialisations(Warp& warp, std::uint32_t lanes, const Order& initialised);
 /// A relaxed signal of a scope: adds to `order` what the fences of the lanes before it publish.
@@ -86,7 +86,7 @@ std::uint64_t shared_location(const Cta& cta, std::uint64_t offset);
 void forget_publications(Launch& launch, const Cta& cta);
 
 /// Who `lanes` of the warp are for the shadow of a memory, when they run the current operation.
-Accessor accessor_of(const Warp& warp, std::uint32_t lanes, std::uint32_t flags);
+Accessor accessor_of(const Warp& warp, std::uint32_t lanes, std::uint32_t flags, Memory memory);
 
 /// Throws the Fault for an access to `what` ("16 bytes at shared+0x400") that is not ordered after `conflict.earlier`.
 [[noreturn]] void fault_conflict(const Warp& warp, std::uint32_t lane, const Accessor& by, const Conflict& conflict,

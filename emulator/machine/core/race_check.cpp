@@ -38,7 +38,7 @@ bool apply(RaceShadow& races, std::uint64_t offset, std::uint64_t bytes, const A
 
 void check_shared(const Warp& warp, std::uint32_t lane, std::uint32_t lanes, Cta& cta, std::uint32_t offset,
                   std::uint32_t bytes, std::uint32_t flags, Keep keep) {
-  const Accessor by = accessor_of(warp, lanes, flags);
+  const Accessor by = accessor_of(warp, lanes, flags, kSharedMemory);
   Conflict conflict;
   if (apply(cta.races, offset, bytes, by, keep, conflict)) return;
   fault_conflict(warp, lane, by, conflict, fmt::format("{} bytes at shared+{:#x}", bytes, offset));
@@ -46,7 +46,7 @@ void check_shared(const Warp& warp, std::uint32_t lane, std::uint32_t lanes, Cta
 
 void check_global(const Warp& warp, std::uint32_t lane, std::uint32_t lanes, Allocation& allocation,
                   std::uint64_t address, std::uint64_t bytes, std::uint32_t flags, Keep keep) {
-  const Accessor by = accessor_of(warp, lanes, flags);
+  const Accessor by = accessor_of(warp, lanes, flags, kGlobalMemory);
   each_page(allocation, address, bytes, [&](RaceShadow& races, std::uint64_t offset, std::uint64_t here) {
     Conflict conflict;
     if (apply(races, offset, here, by, keep, conflict)) return;
@@ -59,7 +59,7 @@ void check_global(const Warp& warp, std::uint32_t lane, std::uint32_t lanes, All
 bool is_ordered_shared(const Warp& warp, std::uint32_t lanes, Cta& cta, std::uint32_t offset, std::uint32_t bytes,
                        std::uint32_t flags) {
   Conflict conflict;
-  return cta.races.check(offset, bytes, accessor_of(warp, lanes, flags), conflict);
+  return cta.races.check(offset, bytes, accessor_of(warp, lanes, flags, kSharedMemory), conflict);
 }
 
 void check_remote_accesses(Warp& last) {
@@ -92,14 +92,14 @@ void keep_global_write(Allocation& allocation, std::uint64_t address, std::uint6
 
 void keep_shared_read(Cta& cta, std::uint32_t offset, std::uint32_t bytes, const Warp& warp,
                       const AccessRecord& record) {
-  Accessor by = accessor_of(warp, record.lanes, 0);
+  Accessor by = accessor_of(warp, record.lanes, 0, kSharedMemory);
   by.record = record;
   cta.races.keep(offset, bytes, by);
 }
 
 void keep_global_read(Allocation& allocation, std::uint64_t address, std::uint64_t bytes, const Warp& warp,
                       const AccessRecord& record) {
-  Accessor by = accessor_of(warp, record.lanes, 0);
+  Accessor by = accessor_of(warp, record.lanes, 0, kGlobalMemory);
   by.record = record;
   each_page(allocation, address, bytes,
             [&](RaceShadow& races, std::uint64_t offset, std::uint64_t here) { races.keep(offset, here, by); });

@@ -40,6 +40,7 @@ struct AccessRecord {
 struct Accessor {
   const Warp* warp = nullptr;
   AccessRecord record;  ///< what the shadow will remember
+  Memory memory = kSharedMemory;
   /// The clocks of the home agents up to which every lane of the warp knows all lanes.
   const std::uint32_t* home = nullptr;
   Agent first = 0;

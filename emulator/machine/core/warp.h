@@ -196,6 +196,7 @@ struct Launch {
   bool roster_changed = false;
   /// Happens-before is checked.
   bool races = true;
+  bool ordered_sums = false;
   bool pedantic = false;
   std::vector<std::string>* notes = nullptr;
   const std::function<void(const TraceStep&)>* trace = nullptr;

@@ -286,6 +286,8 @@ void run_copy(Warp& warp, const Operation& operation) {
       if (copy.reduction == nullptr) {
         warp.fault(Fault::Kind::kUnsupported, lane, "this reduction is not known for the elements of the tensor");
       }
+      constexpr std::uint32_t kAdd = 1;
+      copy.is_ordered = warp.launch->ordered_sums && ptx::is_float(type) && operation.second_offset == kAdd;
     }
     issue(warp, std::move(copy));
   }

@@ -10,8 +10,12 @@ void run_fence(Warp& warp, const Operation& operation) {
   if (warp.launch->races) fence_memory(warp, warp.mask, static_cast<Scope>(operation.mode));
 }
 
-void run_proxy_fence(Warp& warp, const Operation&) {
-  if (warp.launch->races) fence_proxy(warp, warp.mask);
+/// mode = a bit for each Memory.
+void run_proxy_fence(Warp& warp, const Operation& operation) {
+  if (!warp.launch->races) return;
+  for (const Memory memory : {kSharedMemory, kGlobalMemory}) {
+    if ((operation.mode >> memory & 1) != 0) fence_proxy(warp, warp.mask, memory);
+  }
 }
 
 /// The initialisations that one of these lanes knows of are visible to the asynchronous proxy, and to whoever a relaxed
@@ -24,7 +28,7 @@ void run_initialisation_fence(Warp& warp, const Operation&) {
     bool known = false;
     for (std::uint32_t left = warp.mask; left != 0 && !known; left &= left - 1) {
       bool fence_missing = false;
-      known = ordered(record, accessor_of(warp, left & (~left + 1), 0), fence_missing);
+      known = ordered(record, accessor_of(warp, left & (~left + 1), 0, kSharedMemory), fence_missing);
     }
     if (!known) continue;
     mbarrier.initialisation_fenced = true;
@@ -40,7 +44,9 @@ void run_nothing(Warp&, const Operation&) {}
 void lower_proxy(Builder& builder) {
   builder.statistics_class("fence");
   if (builder.take("async")) {
-    builder.take_one_of({"global", "shared::cta", "shared::cluster"});
+    constexpr unsigned kShared = 1u << kSharedMemory, kGlobal = 1u << kGlobalMemory;
+    const auto space = builder.take_one_of({"global", "shared::cta", "shared::cluster"});
+    builder.operation.mode = static_cast<std::uint8_t>(!space ? kShared | kGlobal : *space == 0 ? kGlobal : kShared);
     builder.operation.run = run_proxy_fence;
     builder.expect_operands(0);
     return;

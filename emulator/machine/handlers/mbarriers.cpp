@@ -79,7 +79,7 @@ void run_init(Warp& warp, const Operation& operation) {
     mbarrier.agent = cta.agents_used < cta.agents ? cta.first_agent + cta.agents_used++ : launch.next_agent++;
     mbarrier.expected = mbarrier.pending = count;
     mbarrier.arriving = mbarrier.completed = Order(cta.first_agent, cta.agents);
-    mbarrier.initialised = accessor_of(warp, 1u << lane, kWrites).record;
+    mbarrier.initialised = accessor_of(warp, 1u << lane, kWrites, kSharedMemory).record;
     launch.mbarrier_homes[mbarrier.agent] = {place.offset, {cta.id[0], cta.id[1], cta.id[2]}};
     cta.mbarriers.add(mbarrier);
   }

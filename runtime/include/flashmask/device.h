@@ -120,6 +120,8 @@ struct EmulatorOptions {
   std::uint64_t seed = 0;           ///< interleaving of warps and landing of asynchronous copies
   std::string schedule = "random";  ///< how warps take turns: docs/emulator.md lists the names
   bool races = true;                ///< checks that conflicting accesses are ordered
+  /// Bulk reductions that add floats to the same bytes count as conflicting: for kernels that promise the same bits.
+  bool ordered_sums = false;
   /// Above 0: every launch is run once for each order with at most so many preemptions (and at most `explored_runs` of
   /// them), from the same memory, and must always leave the same bytes. For launches of a few tiles; adds nothing to
   /// the statistics.
