@@ -61,5 +61,58 @@ std::vector<Gate> gates() {
 INSTANTIATE_TEST_SUITE_P(Kernels, BackwardStaticGates, testing::ValuesIn(gates()),
                          [](const auto& test) { return name_of(test.param); });
 
+/// Default kernels for sm_90a that are compiled by one case.
+struct WgmmaGate {
+  DataType dtype;
+  int head_dim_qk;
+  int head_dim_v;
+  bool deterministic;
+};
+void PrintTo(const WgmmaGate& gate, std::ostream* stream) {
+  *stream << fmt::format("{} {}/{}{}", to_string(gate.dtype), gate.head_dim_qk, gate.head_dim_v,
+                         gate.deterministic ? " deterministic" : "");
+}
+
+/// S and dP and dQ read both operands from shared memory; dV and dK hold theirs, unless warpgroups share their keys.
+forward_tests::ProductLoop products_of(const CompiledKernel& kernel) {
+  const TileConfig& config = kernel.config;
+  const int of_rows = 2 * config.tile_q / 16;
+  const int others = (kernel.descriptor.head_dim_qk + kernel.descriptor.head_dim_v + config.tile_k) / 16;
+  const int exponentials = config.tile_q / config.column_warps / 2;
+  return config.column_warps == 1 ? forward_tests::ProductLoop{others, of_rows, exponentials}
+                                  : forward_tests::ProductLoop{others + of_rows, 0, exponentials};
+}
+
+class WgmmaBackwardStaticGates : public testing::TestWithParam<WgmmaGate> {};
+
+TEST_P(WgmmaBackwardStaticGates, EveryDefaultBackwardCompilesWithoutSpillsAndItsProductsRunByThemselves) {
+  const auto [dtype, head_dim_qk, head_dim_v, deterministic] = GetParam();
+  for (const KernelDescriptor& descriptor : all_forms(dtype, head_dim_qk, head_dim_v, {90, true}, deterministic)) {
+    // The alignment of a diagonal is an argument of the launch.
+    if (descriptor.causal_alignment == CausalAlignment::kTopLeft) continue;
+    const CompiledKernel kernel = forward_tests::compiling_runtime().compile(descriptor);
+    EXPECT_TRUE(forward_tests::can_be_launched(kernel));
+    EXPECT_TRUE(forward_tests::is_clean(kernel));
+    EXPECT_TRUE(forward_tests::keeps_its_promise(kernel));
+    EXPECT_EQ(kernel.resources.registers, 168) << forward_tests::describe(kernel);
+    EXPECT_TRUE(forward_tests::runs_products_meanwhile(kernel, products_of(kernel)));
+  }
+}
+
+std::vector<WgmmaGate> wgmma_gates() {
+  std::vector<WgmmaGate> all;
+  for (const DataType dtype : {DataType::kFloat16, DataType::kBfloat16})
+    for (const bool deterministic : {false, true}) {
+      for (const int head_dim : {64, 96, 128, 192, 256}) all.push_back({dtype, head_dim, head_dim, deterministic});
+      all.push_back({dtype, 192, 128, deterministic});
+    }
+  return all;
+}
+
+INSTANTIATE_TEST_SUITE_P(Kernels, WgmmaBackwardStaticGates, testing::ValuesIn(wgmma_gates()), [](const auto& test) {
+  return fmt::format("{}_d{}_{}{}", to_string(test.param.dtype), test.param.head_dim_qk, test.param.head_dim_v,
+                     test.param.deterministic ? "_deterministic" : "");
+});
+
 }  // namespace
 }  // namespace flashmask::backward_tests

@@ -3,7 +3,10 @@
 #include <fmt/format.h>
 #include <fmt/ranges.h>
 
+#include <algorithm>
+
 #include "flashmask/occupancy.h"
+#include "flashmask/sass_order.h"
 #include "flashmask/target_limits.h"
 #include "tests/forward/tested_device.h"
 
@@ -51,6 +54,29 @@ testing::AssertionResult is_clean(const CompiledKernel& kernel) {
 testing::AssertionResult has_no_remark(const CompiledKernel& kernel) {
   if (kernel.log.find("(C75") != std::string::npos)
     return testing::AssertionFailure() << describe(kernel) << ": ptxas remarks\n" << kernel.log;
+  return testing::AssertionSuccess();
+}
+
+testing::AssertionResult runs_products_meanwhile(const CompiledKernel& kernel, const ProductLoop& expected) {
+  const SassOrder order = read_sass_order(kernel.cubin, kernel.entry);
+  const auto count = [](const SassLoop& loop) { return loop.products_shared + loop.products_registers; };
+  const auto main = std::ranges::max_element(order.loops, {}, count);
+  if (main == order.loops.end()) return testing::AssertionFailure() << describe(kernel) << ": no loop has products";
+  if (static_cast<int>(main->products_shared) != expected.products_shared ||
+      static_cast<int>(main->products_registers) != expected.products_registers)
+    return testing::AssertionFailure() << fmt::format(
+               "{}: the main loop has {} products of shared memory and {} of registers, {} and {} were expected",
+               describe(kernel), main->products_shared, main->products_registers, expected.products_shared,
+               expected.products_registers);
+  if (main->local_memory_between_products)
+    return testing::AssertionFailure() << describe(kernel) << ": local memory is touched between the products of "
+                                       << order_text(main->operations);
+  const bool overlaps = std::ranges::any_of(main->waits, [&](const auto& wait) {
+    return wait.pending == 1 && static_cast<int>(wait.exponentials) >= expected.exponentials;
+  });
+  if (!overlaps)
+    return testing::AssertionFailure() << describe(kernel) << ": no product runs during " << expected.exponentials
+                                       << " exponentials in " << order_text(main->operations);
   return testing::AssertionSuccess();
 }
 

@@ -40,4 +40,20 @@ std::vector<Column> other_columns_of(const Family& family) {
       {{8, 8}, {40, 40}, {72, 72}, {80, 80}, {112, 112}, {160, 160}, {224, 224}, {128, 64}, {64, 256}});
 }
 
+std::string name_of(const FamilyColumn& cell) {
+  return fmt::format("{}_{}", cell.family.name, name_of(cell.column));
+}
+
+void PrintTo(const FamilyColumn& cell, std::ostream* stream) {
+  *stream << cell.family.name << " ";
+  PrintTo(cell.column, stream);
+}
+
+std::vector<FamilyColumn> cells(std::vector<Column> (*columns_of)(const Family&)) {
+  std::vector<FamilyColumn> all;
+  for (const Family& family : tested_families())
+    for (const Column& column : columns_of(family)) all.push_back({family, column});
+  return all;
+}
+
 }  // namespace flashmask::forward_tests

@@ -24,9 +24,20 @@ struct Column {
 std::string name_of(const Column& column);
 void PrintTo(const Column& column, std::ostream* stream);
 std::vector<Column> columns();
-/// Of the forwards of a family: those that are tested in every form, and others, of which a sample is.
+/// Of the kernels of a family: those that are tested in every form, and others, of which a sample is.
 std::vector<Column> columns_of(const Family& family);
 std::vector<Column> other_columns_of(const Family& family);
+
+/// A column of a family that runs on the device under test.
+struct FamilyColumn {
+  Family family;
+  Column column;
+};
+/// "wgmma_bf16_d192_128"
+std::string name_of(const FamilyColumn& cell);
+void PrintTo(const FamilyColumn& cell, std::ostream* stream);
+/// Of all families, those that `columns_of` names.
+std::vector<FamilyColumn> cells(std::vector<Column> (*columns_of)(const Family&));
 
 struct HeadCounts {
   int q, kv, mask;

@@ -1,10 +1,8 @@
 // Every mask form with every element type and head dim, at the default configuration: a few problems for each, drawn so
 // that all the edges of tiles, head ratios, layouts and kinds of intervals come up among them.
 
-#include <fmt/format.h>
 #include <gtest/gtest.h>
 
-#include <ostream>
 #include <vector>
 
 #include "tests/forward/launch.h"
@@ -14,25 +12,6 @@
 
 namespace flashmask::forward_tests {
 namespace {
-
-struct FamilyColumn {
-  Family family;
-  Column column;
-};
-void PrintTo(const FamilyColumn& cell, std::ostream* stream) {
-  *stream << cell.family.name << " ";
-  PrintTo(cell.column, stream);
-}
-std::string name_of(const FamilyColumn& cell) {
-  return fmt::format("{}_{}", cell.family.name, name_of(cell.column));
-}
-
-std::vector<FamilyColumn> cells(std::vector<Column> (*columns_of)(const Family&)) {
-  std::vector<FamilyColumn> all;
-  for (const Family& family : tested_families())
-    for (const Column& column : columns_of(family)) all.push_back({family, column});
-  return all;
-}
 
 /// Where a column starts in the lists of varieties: differs for each, so that the columns complement each other.
 int first_turn(const Column& column) {

@@ -18,7 +18,7 @@ DeviceKind tested_device_kind();
 /// the program ends.
 Runtime& tested_runtime(std::uint64_t order = 0);
 
-/// Forward kernels that share a template, by a target whose forwards they are.
+/// Kernels of attention that share their templates, by a target whose kernels they are.
 struct Family {
   std::string name;  ///< "mma_sync", "wgmma"
   Target target;
