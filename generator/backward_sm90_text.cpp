@@ -76,9 +76,8 @@ std::string config_text(const KernelDescriptor& descriptor, const TileConfig& co
              "}}  // namespace flashmask::config\n\n",
              config.column_warps, descriptor.deterministic, turns_of_row_tile(descriptor, config),
              // Half the traffic; but with 128 rows ptxas then wants a few registers more than there are.
-             config.tile_q == 64,
-             stages_query_sums(descriptor, config), registers.producer, registers.consumer, shared_bytes,
-             kBackwardPrepareThreads, kBackwardFinishThreads) +
+             config.tile_q == 64, stages_query_sums(descriptor, config), registers.producer, registers.consumer,
+             shared_bytes, kBackwardPrepareThreads, kBackwardFinishThreads) +
          warpgroup_product_text(descriptor.dtype, product_widths(descriptor, config));
 }
 

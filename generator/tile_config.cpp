@@ -42,9 +42,10 @@ void check_wgmma_tile(std::vector<std::string>& rules, const KernelDescriptor& d
   // With more, the registers of one instruction are more than ptxas gives a thread of four warpgroups.
   constexpr int kMostColumns = 192;
   if (config.warps == 12 && (config.tile_k > kMostColumns || descriptor.head_dim_v > kMostColumns))
-    rules.push_back(fmt::format("warps = 12: products of up to {} columns fit the registers, tile_k = {} and "
-                                "head_dim_v = {}; use 8 warps",
-                                kMostColumns, config.tile_k, descriptor.head_dim_v));
+    rules.push_back(
+        fmt::format("warps = 12: products of up to {} columns fit the registers, tile_k = {} and "
+                    "head_dim_v = {}; use 8 warps",
+                    kMostColumns, config.tile_k, descriptor.head_dim_v));
 }
 
 void check_nothing_of_wgmma_forwards(std::vector<std::string>& rules, const TileConfig& config) {

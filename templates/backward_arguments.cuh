@@ -30,12 +30,13 @@ struct BackwardArguments {
   const mask_plan::Summary* plan_summaries;   // [batch, num_heads_mask, key tiles]
   const mask_plan::TileWord* plan_row_words;  // [batch, num_heads_mask, row tiles, ceil(key tiles / 32)]
   // Workspace.
-  RowTerms* row_terms;  // [batch, num_heads_q, row tiles * kTileQ]; where terms lie apart, of each tile all shifts first
-  float* query_sums;    // dQ / scale: [batch, num_heads_q, row tiles] tiles of kTileQ x padded head_dim_qk, in blocks
-  float* key_sums;      // where groups are split: [splits, batch, num_heads_kv, key tiles] tiles of kTileK rows, in
-  float* value_sums;    // blocks: dK / scale and dV of a part of the query heads; else null
-  unsigned* turns;      // deterministic: [batch, num_heads_q, row tiles, kTurns], how many key tiles have been added
-  unsigned* tickets;    // where work is taken by tickets: one, how many have been
+  RowTerms*
+      row_terms;      // [batch, num_heads_q, row tiles * kTileQ]; where terms lie apart, of each tile all shifts first
+  float* query_sums;  // dQ / scale: [batch, num_heads_q, row tiles] tiles of kTileQ x padded head_dim_qk, in blocks
+  float* key_sums;    // where groups are split: [splits, batch, num_heads_kv, key tiles] tiles of kTileK rows, in
+  float* value_sums;  // blocks: dK / scale and dV of a part of the query heads; else null
+  unsigned* turns;    // deterministic: [batch, num_heads_q, row tiles, kTurns], how many key tiles have been added
+  unsigned* tickets;  // where work is taken by tickets: one, how many have been
   RowStrides query_strides;
   RowStrides key_strides;
   RowStrides value_strides;

@@ -30,7 +30,7 @@ inline constexpr int kConsumerRegisters = 240;
 // Of the backward alone:
 inline constexpr bool kDeterministic = false;
 inline constexpr int kTurns = 1;                     // at adding to a tile of dQ: 1, or one of each warp
-inline constexpr bool kTermsApart = false;     // of a query tile: first all shifts, then all deltas
+inline constexpr bool kTermsApart = false;           // of a query tile: first all shifts, then all deltas
 inline constexpr bool kTakesTickets = false;         // CTAs take their work by tickets
 inline constexpr bool kStagesSums = true;            // sums of dQ pass through shared memory
 inline constexpr bool kHasVectorReductions = false;  // red.v4.f32

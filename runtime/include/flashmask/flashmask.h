@@ -260,8 +260,8 @@ FM_API fm_status fm_kernel_get_info(const fm_kernel* kernel, fm_kernel_info* inf
  * always ask. What follows from the shapes alone: the arguments may have no addresses yet. */
 FM_API fm_status fm_kernel_workspace_size(const fm_kernel* kernel, const fm_forward_args* args, size_t* bytes);
 /* Enqueues the kernel. `workspace`: device memory of at least as many bytes as the query above says, at a multiple of
- * 16, or 0 where it says 0; it needs not be cleared, and is in use until the kernel is done. Allocates nothing, compiles
- * nothing, takes no lock. */
+ * 16, or 0 where it says 0; it needs not be cleared, and is in use until the kernel is done. Allocates nothing,
+ * compiles nothing, takes no lock. */
 FM_API fm_status fm_kernel_launch_forward(const fm_kernel* kernel, const fm_forward_args* args, uint64_t workspace,
                                           void* stream);
 /* The same of a kernel of FM_PASS_BACKWARD; the arguments may have no addresses yet. */
