@@ -31,12 +31,10 @@ class Orders : public testing::TestWithParam<Family> {};
 TEST_P(Orders, OfWarpsChangeNoBitAndMeetNoFault) {
   const std::uint64_t runs = seeds();
   for (const Scenario& scenario : GetParam().scenarios) {
-    const Bytes expected = run_in_order(scenario, GetParam().device);
+    const Bytes expected = run_in_order(scenario, {});
     for (const char* schedule : {"random", "in-order", "reversed", "starved", "late-landings"}) {
       for (std::uint64_t seed = 1; seed <= runs; ++seed) {
-        EmulatorOptions order = GetParam().device;
-        order.seed = seed;
-        order.schedule = schedule;
+        const EmulatorOptions order{.target = Target{}, .seed = seed, .schedule = schedule};
         EXPECT_TRUE(run_in_order(scenario, order) == expected)
             << "scenario " << &scenario - GetParam().scenarios.data() << ", " << schedule << ", seed " << seed;
       }
@@ -51,10 +49,8 @@ class EveryOrder : public testing::TestWithParam<Family> {};
 
 TEST_P(EveryOrder, WithOnePreemptionChangesNoBitAndMeetsNoFault) {
   for (const Scenario& scenario : GetParam().scenarios) {
-    EmulatorOptions order = GetParam().device;
-    order.explored_preemptions = 1;
-    order.explored_runs = 300;
-    EXPECT_TRUE(run_in_order(scenario, order) == run_in_order(scenario, GetParam().device));
+    const EmulatorOptions order{.target = Target{}, .explored_preemptions = 1, .explored_runs = 300};
+    EXPECT_TRUE(run_in_order(scenario, order) == run_in_order(scenario, {}));
   }
 }
 
