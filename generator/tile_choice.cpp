@@ -83,7 +83,8 @@ constexpr TileConfig wgmma(int tile_q, int tile_k, int query_slots, bool turns) 
   return {tile_q, tile_k, tile_q / 16, kStages, false, 1, true, turns, query_slots};
 }
 constexpr TileConfig kWgmmaNarrow[] = {wgmma(192, 128, 2, true), wgmma(128, 128, 2, true)};
-constexpr TileConfig kWgmmaMiddle[] = {wgmma(192, 112, 2, true), wgmma(128, 112, 2, true)};
+// With 112 keys ptxas has no registers to begin the exponentials before the product with V is done.
+constexpr TileConfig kWgmmaMiddle[] = {wgmma(192, 96, 2, true), wgmma(128, 96, 2, true)};
 constexpr TileConfig kWgmmaClosedWide[] = {wgmma(128, 128, 2, false), wgmma(128, 128, 1, false)};
 constexpr TileConfig kWgmmaWide[] = {wgmma(128, 128, 2, true), wgmma(128, 128, 1, true)};
 constexpr TileConfig kWgmmaWideKeys[] = {wgmma(128, 128, 1, false), wgmma(128, 96, 1, false)};
