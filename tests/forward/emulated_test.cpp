@@ -187,12 +187,14 @@ TEST_P(EmulatedWarpgroupGates, DefaultsHaveNoBankConflictAndMostlyACopyInFlight)
   }
 }
 
-INSTANTIATE_TEST_SUITE_P(Kernel, EmulatedWarpgroupGates,
-                         testing::Values(Gate{64, DataType::kFloat16, "sm_90a"},
-                                         Gate{64, DataType::kBfloat16, "sm_90a"},
-                                         Gate{128, DataType::kFloat16, "sm_90a"},
-                                         Gate{128, DataType::kBfloat16, "sm_90a"}),
-                         name_of_gate);
+INSTANTIATE_TEST_SUITE_P(
+    Kernel, EmulatedWarpgroupGates,
+    // Panels of 64, 32 and 16 columns.
+    testing::Values(Gate{64, DataType::kFloat16, "sm_90a"}, Gate{64, DataType::kBfloat16, "sm_90a"},
+                    Gate{128, DataType::kFloat16, "sm_90a"}, Gate{128, DataType::kBfloat16, "sm_90a"},
+                    Gate{256, DataType::kFloat16, "sm_90a"}, Gate{96, DataType::kBfloat16, "sm_90a"},
+                    Gate{80, DataType::kBfloat16, "sm_90a"}),
+    name_of_gate);
 
 }  // namespace
 }  // namespace flashmask::forward_tests
