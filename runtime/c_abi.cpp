@@ -55,6 +55,8 @@ fm_status status_of(ErrorCode code) {
       return FM_NOT_CACHED;
     case ErrorCode::kInternal:
       return FM_INTERNAL;
+    case ErrorCode::kCapturing:
+      return FM_CAPTURING;
   }
   return FM_INTERNAL;
 }
@@ -170,7 +172,8 @@ fm_policy default_policy() {
           .no_jit = 0,
           .log_level = FM_LOG_WARNING,
           .log = nullptr,
-          .log_user = nullptr};
+          .log_user = nullptr,
+          .record_path = nullptr};
 }
 
 fm_descriptor default_descriptor() {
@@ -213,6 +216,9 @@ flashmask::Policy policy_of(const fm_policy* given) {
     refuse(fmt::format("toolchain = \"{}\": null, a major version (13) or a build (13.0.88) is allowed",
                        policy.toolchain));
   policy.no_jit = c_policy.no_jit != 0;
+  policy.record_path = text_or_empty(c_policy.record_path);
+  if (!policy.record_path.empty() && policy.record_path.front() != '/')
+    refuse(fmt::format("record_path = \"{}\": an absolute path is needed", policy.record_path));
   policy.log_level = log_level_of(c_policy.log_level);
   if (c_policy.log)
     policy.log = [log = c_policy.log, user = c_policy.log_user](flashmask::LogLevel level, const std::string& message) {
@@ -256,6 +262,13 @@ flashmask::RequestOptions options_of(const fm_tile_config* given) {
                                          .turns = config.turns != 0,
                                          .query_slots = config.query_slots == 0 ? 1 : config.query_slots};
   return options;
+}
+
+void request(fm_runtime* runtime, const fm_descriptor* descriptor, const flashmask::RequestOptions& options,
+             fm_kernel** kernel) {
+  fm_kernel*& into = needed(kernel, "kernel");
+  const fm_runtime& used = needed(runtime, "runtime");
+  into = new fm_kernel{used.runtime->request(descriptor_of(used, descriptor), options)};
 }
 
 flashmask::TensorView view_of(const fm_tensor& tensor) {
@@ -417,6 +430,8 @@ const char* fm_status_name(int status) {
       return "internal error";
     case FM_OUT_OF_MEMORY:
       return "out of memory";
+    case FM_CAPTURING:
+      return "capturing";
   }
   return "unknown status";
 }
@@ -501,6 +516,7 @@ fm_status fm_policy_from_environment(fm_policy* policy) {
     filled.nvrtc_path = owner.nvrtc_path.c_str();
     filled.toolchain = owner.toolchain.c_str();
     filled.no_jit = owner.no_jit;
+    filled.record_path = owner.record_path.c_str();
     filled.log_level = owner.log_level ? static_cast<fm_log_level>(*owner.log_level) : FM_LOG_OFF;
     give(policy, filled, "fm_policy");
   });
@@ -551,10 +567,14 @@ void fm_init_backward_args(fm_backward_args* args) {
 
 fm_status fm_runtime_request(fm_runtime* runtime, const fm_descriptor* descriptor, const fm_tile_config* config,
                              fm_kernel** kernel) {
+  return guarded([&] { request(runtime, descriptor, options_of(config), kernel); });
+}
+fm_status fm_runtime_request_on_stream(fm_runtime* runtime, const fm_descriptor* descriptor,
+                                       const fm_tile_config* config, void* stream, fm_kernel** kernel) {
   return guarded([&] {
-    fm_kernel*& into = needed(kernel, "kernel");
-    const fm_runtime& used = needed(runtime, "runtime");
-    into = new fm_kernel{used.runtime->request(descriptor_of(used, descriptor), options_of(config))};
+    flashmask::RequestOptions options = options_of(config);
+    options.stream = stream;
+    request(runtime, descriptor, options, kernel);
   });
 }
 

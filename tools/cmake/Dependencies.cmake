@@ -38,6 +38,12 @@ if(NOT FLASHMASK_XXHASH_LIBRARY OR NOT FLASHMASK_XXHASH_INCLUDE)
   string(APPEND flashmask_missing "\n  xxhash (Debian: libxxhash-dev)")
 endif()
 
+# Its CMake target would link its shared library; the headers do alone.
+find_path(FLASHMASK_TOMLPLUSPLUS_INCLUDE toml++/toml.h)
+if(NOT FLASHMASK_TOMLPLUSPLUS_INCLUDE)
+  string(APPEND flashmask_missing "\n  toml++ (Debian: libtomlplusplus-dev)")
+endif()
+
 # CUDA headers: what tools/setup.sh put into .cuda, else an installed toolkit.
 set(FLASHMASK_CUDA_INCLUDE "" CACHE PATH "Folder of cuda.h and nvrtc.h; empty: looked for")
 if(FLASHMASK_CUDA_INCLUDE)
@@ -85,3 +91,6 @@ endif()
 add_library(flashmask_xxhash INTERFACE)
 target_include_directories(flashmask_xxhash SYSTEM INTERFACE ${FLASHMASK_XXHASH_INCLUDE})
 target_link_libraries(flashmask_xxhash INTERFACE ${FLASHMASK_XXHASH_LIBRARY})
+
+add_library(flashmask_tomlplusplus INTERFACE)
+target_include_directories(flashmask_tomlplusplus SYSTEM INTERFACE ${FLASHMASK_TOMLPLUSPLUS_INCLUDE})
