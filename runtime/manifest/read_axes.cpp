@@ -194,7 +194,8 @@ class AxesReader {
     if (!text) return std::nullopt;
     if (*text == kDefaultConfig) return std::optional<TileConfig>();
     const std::optional<TileConfig> config = parse_tile_config(*text);
-    return config ? std::optional(config) : std::nullopt;
+    if (!config) return std::nullopt;
+    return std::optional<std::optional<TileConfig>>(config);
   }
 
   const TomlTable& table_;

@@ -60,7 +60,8 @@ TomlTable table_of(const toml::table& table) {
 TomlTable parse_toml(std::string_view text) try {
   return table_of(toml::parse(text));
 } catch (const toml::parse_error& error) {
-  throw TextError{place_of(error.source()), std::string(error.description())};
+  throw TextError{place_of(error.source()),
+                  fmt::format("this is no TOML (its strings stand in quotes): {}", error.description())};
 }
 
 std::string shown(std::string_view text) {

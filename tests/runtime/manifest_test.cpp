@@ -204,7 +204,8 @@ TEST(Manifest, TheVersionComesFirstAndIsOne) {
 }
 
 TEST(Manifest, WhatIsNoTomlIsToldWithItsPlace) {
-  EXPECT_THAT(refusal("version = 1\n[[kernels]]\npass = forward\n"), StartsWith("m.toml:3:8: "));
+  EXPECT_THAT(refusal("version = 1\n[[kernels]]\npass = forward\n"),
+              StartsWith("m.toml:3:9: this is no TOML (its strings stand in quotes): "));
   EXPECT_THAT(refusal("version = 1\nversion = 1\n"), StartsWith("m.toml:2:"));
   EXPECT_THAT(refusal(std::string("version = 1\n\0", 13)), StartsWith("m.toml:2:"));
   EXPECT_THAT(refusal("kernels = 1\nversion = 1\n"), HasSubstr("tables are needed, each headed [[kernels]]"));

@@ -1,9 +1,10 @@
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <chrono>
 #include <cstdio>
-#include <optional>
 #include <thread>
+#include <utility>
 
 #include "flashmask/runtime.h"
 #include "tools/command/commands.h"
@@ -24,7 +25,9 @@ void require_cache(const Policy& policy) {
 
 MatrixRun run_matrix(const CompileManifestArguments& arguments, const Manifest& manifest, Policy policy) {
   using Clock = std::chrono::steady_clock;
-  MatrixRun run{.manifest = arguments.manifest, .cache_directory = policy.cache_directory};
+  MatrixRun run;
+  run.manifest = arguments.manifest;
+  run.cache_directory = policy.cache_directory;
   run.jobs = arguments.jobs.value_or(static_cast<int>(std::max(1u, std::thread::hardware_concurrency())));
   MatrixCounts counts(manifest.requests.size());
   const Clock::time_point start = Clock::now();

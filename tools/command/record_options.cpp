@@ -9,6 +9,7 @@ namespace {
 
 constexpr const char* kName = "record";
 constexpr const char* kHelp =
+    "flashmask record -o OUT -- COMMAND [ARGUMENT...]\n\n"
     "Runs a command and writes the kernels that it requests as a manifest, for flashmask compile. A manifest that is\n"
     "there keeps its kernels. Returns what the command returns; 127 where there is no such command, 126 where it "
     "cannot\n"
@@ -19,7 +20,6 @@ constexpr const char* kHelp =
 
 RecordOptions::RecordOptions(CLI::App& app, std::vector<std::string>& words) {
   app_ = app.add_subcommand(kName, "run a command and write the kernels that it requests");
-  app_->usage("Usage: flashmask record -o OUT -- COMMAND [ARGUMENT...]");
   app_->add_option("-o,--output", output_, "manifest to write")->required()->type_name("OUT");
   app_->footer(kHelp);
   if (words.empty() || words.front() != kName) return;
