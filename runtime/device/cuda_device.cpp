@@ -126,6 +126,7 @@ class CudaDevice final : public Device {
     driver_.check(driver_.device_total_mem(&memory, device), "cuDeviceTotalMem", "asking for the GPU's memory");
     properties_.kind = DeviceKind::kCuda;
     properties_.name = name;
+    properties_.ordinal = ordinal;
     properties_.target = target_for_capability(10 * attribute(CU_DEVICE_ATTRIBUTE_COMPUTE_CAPABILITY_MAJOR) +
                                                attribute(CU_DEVICE_ATTRIBUTE_COMPUTE_CAPABILITY_MINOR));
     properties_.multiprocessors = attribute(CU_DEVICE_ATTRIBUTE_MULTIPROCESSOR_COUNT);

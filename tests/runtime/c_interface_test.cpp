@@ -62,13 +62,13 @@ TEST(CInterface, TheLastErrorBelongsToItsThread) {
 TEST(CInterface, AnOlderCallersDescriptorAsksForNoDeterminism) {
   const TemporaryDirectory directory;
   fm_policy policy;
-  fm_init_policy(&policy);
+  fm_init_policy(&policy, sizeof policy);
   policy.cache_directory = directory.path().c_str();
   policy.no_jit = 1;
   fm_runtime* runtime = nullptr;
   ASSERT_EQ(fm_runtime_create(nullptr, &policy, &runtime), FM_OK);
   fm_descriptor descriptor;
-  fm_init_descriptor(&descriptor);
+  fm_init_descriptor(&descriptor, sizeof descriptor);
   EXPECT_EQ(descriptor.deterministic, 0);
   descriptor.target = "sm_80";
   descriptor.deterministic = 1;
@@ -83,13 +83,13 @@ TEST(CInterface, AnOlderCallersDescriptorAsksForNoDeterminism) {
 TEST(CInterface, ATileConfigurationIsTakenAsFarAsTheCallersStructGoes) {
   const TemporaryDirectory directory;
   fm_policy policy;
-  fm_init_policy(&policy);
+  fm_init_policy(&policy, sizeof policy);
   policy.cache_directory = directory.path().c_str();
   policy.no_jit = 1;
   fm_runtime* runtime = nullptr;
   ASSERT_EQ(fm_runtime_create(nullptr, &policy, &runtime), FM_OK);
   fm_descriptor descriptor;
-  fm_init_descriptor(&descriptor);
+  fm_init_descriptor(&descriptor, sizeof descriptor);
   descriptor.target = "sm_90a";
   const auto expect_asked_for = [&](const fm_tile_config& config, const std::string& words) {
     EXPECT_EQ(fm_runtime_compile(runtime, &descriptor, &config, nullptr), FM_NOT_CACHED) << fm_last_error();
@@ -119,7 +119,7 @@ TEST(CInterface, AnOlderCallersShorterStructIsFilledOnlyAsFarAsItGoes) {
     std::uint64_t beyond = 42;
   } caller;
   fm_policy policy;
-  fm_init_policy(&policy);
+  fm_init_policy(&policy, sizeof policy);
   fm_runtime* runtime = nullptr;
   ASSERT_EQ(fm_runtime_create(nullptr, &policy, &runtime), FM_OK);
   caller.counters.struct_size = offsetof(fm_counters, disk_hits);

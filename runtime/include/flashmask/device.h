@@ -24,6 +24,7 @@ enum class DeviceKind { kCuda, kEmulator };
 struct DeviceProperties {
   DeviceKind kind = DeviceKind::kEmulator;
   std::string name;  ///< "NVIDIA H200", "PTX emulator"
+  int ordinal = 0;   ///< among the GPUs that the process sees; 0 on the emulator
   Target target;     ///< what kernels are generated for on this device
   int multiprocessors = 0;
   std::size_t shared_bytes_per_block = 0;  ///< with opt-in
