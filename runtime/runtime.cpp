@@ -18,6 +18,7 @@
 #include "runtime/forward_sm90_kernel.h"
 #include "runtime/kernel_table.h"
 #include "runtime/logger.h"
+#include "runtime/manifest/request_recorder.h"
 #include "runtime/plan/plan_kernels.h"
 #include "runtime/precompile_command.h"
 #include "runtime/refusal.h"
@@ -79,12 +80,14 @@ struct Runtime::State {
       : device(std::move(used_device)),
         policy(std::move(used_policy)),
         logger(policy),
+        recorder(policy.record_path, logger),
         store(policy, logger),
         compiler(policy) {}
 
   std::shared_ptr<Device> device;
   Policy policy;
   Logger logger;
+  RequestRecorder recorder;
   KernelStore store;
   compile::Compiler compiler;
   KernelTable table;
@@ -136,15 +139,11 @@ struct Runtime::State {
 
   void refuse_to_compile_under_policy(const generator::KernelSource& source) const {
     if (!policy.no_jit) return;
-    throw Error(
-        ErrorCode::kNotCached,
-        fmt::format("\"{}\" ({}) is not in the cache {}, and compiling is forbidden (FLASHMASK_NO_JIT)",
-                    to_string(source.descriptor), to_string(source.config),
-                    policy.cache_directory.empty() ? "(there is none)" : policy.cache_directory),
-        fmt::format(
-            "Compile it beforehand: FLASHMASK_NO_JIT=0 {}{}",
-            policy.cache_directory.empty() ? "" : fmt::format("FLASHMASK_CACHE_DIR='{}' ", policy.cache_directory),
-            precompile_command(source.descriptor, source.config)));
+    throw Error(ErrorCode::kNotCached,
+                fmt::format("\"{}\" ({}) is not in the cache {}, and compiling is forbidden (FLASHMASK_NO_JIT)",
+                            to_string(source.descriptor), to_string(source.config),
+                            policy.cache_directory.empty() ? "(there is none)" : policy.cache_directory),
+                precompile_hint(policy, source.descriptor, source.config));
   }
 
   std::shared_ptr<const StoredKernel> compile(const cache::Digest& digest, const generator::KernelSource& source) {
@@ -190,7 +189,13 @@ struct Runtime::State {
     if (auto refusal = refuse_target(descriptor.target, device->properties()))
       throw Error(ErrorCode::kUnsupported, *refusal,
                   fmt::format("Request target {}.", to_string(device->properties().target)));
+    recorder.note({descriptor, options.config});
     const cache::Digest digest = digest_of(source);
+    if (options.stream && !flights.has(digest) && device->is_capturing(*options.stream))
+      throw Error(ErrorCode::kCapturing,
+                  fmt::format("\"{}\" ({}) is not loaded, and its stream is being captured", to_string(descriptor),
+                              to_string(source.config)),
+                  "Request it once before the capture begins; then a request is a lookup.");
     bool made = false;
     std::shared_ptr<const Loaded> loaded = flights.run(digest, [&]() -> std::shared_ptr<const Loaded> {
       const std::shared_ptr<const StoredKernel> stored = obtain(digest, source, made);
@@ -296,6 +301,10 @@ CompiledKernel Runtime::compile(const KernelDescriptor& descriptor, const Reques
   kernel.origin = made ? stored->origin : KernelOrigin::kMemory;
   kernel.compile_seconds = stored->record.compile_seconds;
   return kernel;
+}
+
+void Runtime::forget_images(const std::string& digest) {
+  if (const auto parsed = cache::Digest::from_hex(digest)) state_->images.forget(*parsed);
 }
 
 Explanation Runtime::explain(const KernelDescriptor& descriptor, const RequestOptions& options) const {

@@ -30,6 +30,8 @@ fm_status status_of(ErrorCode code) {
       return FM_NOT_CACHED;
     case ErrorCode::kInternal:
       return FM_INTERNAL;
+    case ErrorCode::kCapturing:
+      return FM_CAPTURING;
   }
   return FM_INTERNAL;
 }
@@ -82,6 +84,8 @@ const char* fm_status_name(int status) {
       return "internal error";
     case FM_OUT_OF_MEMORY:
       return "out of memory";
+    case FM_CAPTURING:
+      return "capturing";
   }
   return "unknown status";
 }

@@ -58,6 +58,12 @@ RequestOptions options_of(const fm_tile_config* given) {
   return options;
 }
 
+void request(fm_runtime* runtime, const fm_descriptor* descriptor, const RequestOptions& options, fm_kernel** kernel) {
+  fm_kernel*& into = needed(kernel, "kernel");
+  const fm_runtime& used = needed(runtime, "runtime");
+  into = new fm_kernel{used.runtime->request(descriptor_of(used, descriptor), options), used.runtime->device()};
+}
+
 fm_tile_config config_of(const TileConfig& config) {
   return {.struct_size = sizeof(fm_tile_config),
           .tile_q = config.tile_q,
@@ -96,11 +102,15 @@ fm_status fm_tile_config_parse(const char* text, fm_tile_config* config) {
 
 fm_status fm_runtime_request(fm_runtime* runtime, const fm_descriptor* descriptor, const fm_tile_config* config,
                              fm_kernel** kernel) {
+  return guarded([&] { request(runtime, descriptor, options_of(config), kernel); });
+}
+
+fm_status fm_runtime_request_on_stream(fm_runtime* runtime, const fm_descriptor* descriptor,
+                                       const fm_tile_config* config, void* stream, fm_kernel** kernel) {
   return guarded([&] {
-    fm_kernel*& into = needed(kernel, "kernel");
-    const fm_runtime& used = needed(runtime, "runtime");
-    into = new fm_kernel{used.runtime->request(descriptor_of(used, descriptor), options_of(config)),
-                         used.runtime->device()};
+    flashmask::RequestOptions options = options_of(config);
+    options.stream = stream;
+    request(runtime, descriptor, options, kernel);
   });
 }
 

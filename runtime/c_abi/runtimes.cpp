@@ -21,7 +21,8 @@ fm_policy default_policy() {
           .no_jit = 0,
           .log_level = FM_LOG_WARNING,
           .log = nullptr,
-          .log_user = nullptr};
+          .log_user = nullptr,
+          .record_path = nullptr};
 }
 
 Policy policy_of(const fm_policy* given) {
@@ -37,6 +38,9 @@ Policy policy_of(const fm_policy* given) {
     refuse(fmt::format("toolchain = \"{}\": null, a major version (13) or a build (13.0.88) is allowed",
                        policy.toolchain));
   policy.no_jit = c_policy.no_jit != 0;
+  policy.record_path = text_or_empty(c_policy.record_path);
+  if (!policy.record_path.empty() && policy.record_path.front() != '/')
+    refuse(fmt::format("record_path = \"{}\": an absolute path is needed", policy.record_path));
   policy.log_level = log_level_of(c_policy.log_level);
   if (c_policy.log)
     policy.log = [log = c_policy.log, user = c_policy.log_user](LogLevel level, const std::string& message) {
@@ -65,6 +69,7 @@ fm_status fm_policy_from_environment(fm_policy* policy) {
     filled.nvrtc_path = owner.nvrtc_path.c_str();
     filled.toolchain = owner.toolchain.c_str();
     filled.no_jit = owner.no_jit;
+    filled.record_path = owner.record_path.c_str();
     filled.log_level = owner.log_level ? static_cast<fm_log_level>(*owner.log_level) : FM_LOG_OFF;
     give(policy, filled, "fm_policy");
   });

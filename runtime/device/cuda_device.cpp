@@ -188,6 +188,17 @@ class CudaDevice final : public Device {
     finish(stream, "waiting for the stream");
   }
 
+  bool is_capturing(Stream stream) const override {
+    if (!driver_.stream_is_capturing) return false;
+    const CurrentContext current(*context_);
+    CUstreamCaptureStatus status = CU_STREAM_CAPTURE_STATUS_NONE;
+    const CUresult result = driver_.stream_is_capturing(stream_of(stream), &status);
+    // The default stream is never captured itself, but waits for streams that are.
+    if (result == CUDA_ERROR_STREAM_CAPTURE_IMPLICIT) return true;
+    driver_.check(result, "cuStreamIsCapturing", "asking whether the stream is captured");
+    return status != CU_STREAM_CAPTURE_STATUS_NONE;
+  }
+
   std::shared_ptr<const LoadedKernel> load(const KernelImage& image, const std::string& entry,
                                            std::uint32_t shared_bytes) override {
     if (shared_bytes > properties_.shared_bytes_per_block)

@@ -99,6 +99,9 @@ class FLASHMASK_API Device {
   /// Sets bytes, stream-ordered.
   virtual void fill(DevicePointer destination, std::uint8_t value, std::size_t bytes, Stream stream) = 0;
   virtual void synchronize(Stream stream) = 0;
+  /// Whether a CUDA graph is being made of what is enqueued on the stream, so that nothing may be loaded now. Never on
+  /// a device that runs every launch at once.
+  virtual bool is_capturing(Stream) const { return false; }
 
   /// Loads `entry`; `shared_bytes` of dynamic shared memory are opted in to. Throws Error{kDevice}.
   virtual std::shared_ptr<const LoadedKernel> load(const KernelImage& image, const std::string& entry,

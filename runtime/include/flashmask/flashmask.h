@@ -37,7 +37,8 @@ typedef enum fm_status {
   FM_STORAGE = 6,          /* a file could not be read or written */
   FM_NOT_CACHED = 7,       /* a kernel would have to be compiled, and the policy forbids it */
   FM_INTERNAL = 8,         /* a bug of this library */
-  FM_OUT_OF_MEMORY = 9     /* of the host */
+  FM_OUT_OF_MEMORY = 9,    /* of the host */
+  FM_CAPTURING = 10        /* a kernel would have to be compiled or loaded while its stream is captured */
 } fm_status;
 
 typedef enum fm_pass {
@@ -125,6 +126,7 @@ typedef struct fm_policy {
   int log_level;               /* an fm_log_level */
   fm_log_function log;         /* null: standard error; called from any thread, one call at a time */
   void* log_user;
+  const char* record_path; /* absolute: a manifest to which requests are appended; null or "": none */
 } fm_policy;
 
 typedef struct fm_counters {
@@ -256,6 +258,10 @@ FM_API fm_status fm_tile_config_parse(const char* text, fm_tile_config* config);
  */
 FM_API fm_status fm_runtime_request(fm_runtime* runtime, const fm_descriptor* descriptor, const fm_tile_config* config,
                                     fm_kernel** kernel);
+/* The same for a kernel that will be launched on this stream: while the stream is captured, one that would have to be
+ * compiled or loaded is FM_CAPTURING, and the capture goes on. */
+FM_API fm_status fm_runtime_request_on_stream(fm_runtime* runtime, const fm_descriptor* descriptor,
+                                              const fm_tile_config* config, void* stream, fm_kernel** kernel);
 /* Compiles the kernel into the cache unless it is there; needs no device if the descriptor names a target. `origin` may
  * be null. */
 FM_API fm_status fm_runtime_compile(fm_runtime* runtime, const fm_descriptor* descriptor, const fm_tile_config* config,
