@@ -13,6 +13,7 @@
 
 #include "cache/atomic_file.h"
 #include "cache/directory.h"
+#include "cache/tag_order.h"
 
 namespace flashmask::cache {
 namespace {
@@ -65,18 +66,6 @@ int make_directories(FileSystem& files, const std::string& path) {
     if (slash == std::string::npos) return made == -EEXIST ? 0 : made;
   }
 }
-
-/// A file's candidates for one digest, newest first; of equal age, the greater tag, so that the choice repeats.
-struct Candidate {
-  std::string tag;
-  struct timespec modified{};
-
-  bool is_newer_than(const Candidate& other) const {
-    if (modified.tv_sec != other.modified.tv_sec) return modified.tv_sec > other.modified.tv_sec;
-    if (modified.tv_nsec != other.modified.tv_nsec) return modified.tv_nsec > other.modified.tv_nsec;
-    return tag > other.tag;
-  }
-};
 
 }  // namespace
 
@@ -266,28 +255,20 @@ LookupResult Store::find(const Digest& digest, const TagPolicy& policy, const Va
     return miss(MissReason::kUnreadable, fmt::format("cannot list {}/{}/{}: {}", options_.directory, kVersionDirectory,
                                                      hex.substr(0, kFanOutDigits), words_for(failure)));
   }
-  std::vector<Candidate> candidates;
+  std::vector<std::string> tags;
   for (const std::string& name : names) {
     std::string tag = name.substr(prefix.size());
-    if (is_valid_name(tag) && (!policy.accepts_ || policy.accepts_(tag))) candidates.push_back({std::move(tag), {}});
+    if (is_valid_name(tag) && (!policy.accepts_ || policy.accepts_(tag))) tags.push_back(std::move(tag));
   }
-  if (candidates.empty()) {
+  if (tags.empty()) {
     if (names.empty()) return miss(MissReason::kAbsent);
     return miss(MissReason::kOtherToolchain,
                 fmt::format("{} of other toolchains, the first {}", names.size(), names.front()));
   }
-  if (candidates.size() > 1) {
-    for (Candidate& candidate : candidates) {
-      struct stat status{};
-      if (files_.status_at(root.number(), name_below_version(digest, candidate.tag).c_str(), status) == 0)
-        candidate.modified = status.st_mtim;
-    }
-    std::sort(candidates.begin(), candidates.end(),
-              [](const Candidate& a, const Candidate& b) { return a.is_newer_than(b); });
-  }
+  std::sort(tags.begin(), tags.end(), is_newer_tag);
   std::optional<LookupResult> first;
-  for (const Candidate& candidate : candidates) {
-    LookupResult result = read_entry(root, digest, candidate.tag, validator);
+  for (const std::string& tag : tags) {
+    LookupResult result = read_entry(root, digest, tag, validator);
     if (result) return result;
     if (!first) first = std::move(result);
   }

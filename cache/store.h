@@ -17,14 +17,15 @@
 
 namespace flashmask::cache {
 
-/// Which toolchain's entry of a digest is wanted. One digest may be kept once per toolchain that compiled it.
+/// Which toolchain's entry of a digest is wanted. One digest may be kept once per toolchain that compiled it. The
+/// newest is the one of the greatest version (compare_tags), whatever the files' times are.
 class TagPolicy {
  public:
-  /// The newest entry, whoever compiled it.
+  /// The newest toolchain's entry.
   static TagPolicy any() { return {}; }
   /// The entry of exactly this toolchain; found without listing the directory.
   static TagPolicy exact(std::string tag);
-  /// The newest entry whose tag is accepted (for example: the same major version).
+  /// The newest toolchain's entry whose tag is accepted (for example: the same major version).
   static TagPolicy matching(std::function<bool(std::string_view tag)> accepts);
 
  private:
