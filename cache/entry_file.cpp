@@ -14,12 +14,18 @@
 #include "cache/root.h"
 
 namespace flashmask::cache {
+namespace {
+
+int open_to_read(FileSystem& files, int folder, const std::string& name) {
+  // O_NONBLOCK: a FIFO in the place of an entry must not hold us up.
+  constexpr int kFlags = O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY;
+  return uninterrupted([&] { return files.open_at(folder, name.c_str(), kFlags, 0); });
+}
+
+}  // namespace
 
 EntryFile::EntryFile(FileSystem& files, int folder, const std::string& name)
-    : files_(files), descriptor_(files, uninterrupted([&] {
-                                   return files.open_at(folder, name.c_str(),
-                                                        O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY, 0);
-                                 })) {
+    : files_(files), descriptor_(files, open_to_read(files, folder, name)) {
   judge();
 }
 

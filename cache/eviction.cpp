@@ -65,6 +65,7 @@ EvictionResult evict(FileSystem& files, const Root& root, const std::string& pat
         break;
     }
   }
+  result.fits = fits();
   return result;
 }
 

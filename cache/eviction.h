@@ -29,11 +29,12 @@ struct EvictionResult {
   std::uint64_t reaped = 0;      // temporary files
   std::uint64_t kept_bytes = 0;  // of entries, without the incoming one
   std::uint64_t failed = 0;      // removals that the system refused
+  bool fits = true;              // the rest and the incoming entry are within the limit
 };
 
 /// Removes entries, the least recently used first, until the rest and the incoming one are within the limit, and stale
 /// temporary files. An entry that was used or replaced since it was listed stays, and so does whatever is no entry of
-/// ours. Failures leave more than the limit and are counted.
+/// ours. What cannot be removed may leave more than fits.
 EvictionResult evict(FileSystem& files, const Root& root, const std::string& path, const Inventory& inventory,
                      const EvictionRequest& request);
 

@@ -60,6 +60,13 @@ class FaultyFileSystem : public FileSystem {
     if (fails("list")) return -error_;
     return FileSystem::real().list(directory, path, prefix, names);
   }
+  int lock_byte(int descriptor, off_t byte) override {
+    return fails("lock") ? -error_ : FileSystem::lock_byte(descriptor, byte);
+  }
+  int unlock_byte(int descriptor, off_t byte) override {
+    return fails("unlock") ? -error_ : FileSystem::unlock_byte(descriptor, byte);
+  }
+  int touch(int descriptor) override { return fails("touch") ? -error_ : FileSystem::touch(descriptor); }
 
  private:
   bool fails(const char* call) {
