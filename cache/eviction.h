@@ -20,7 +20,10 @@ struct EvictionRequest {
   /// An entry that is about to get its name: neither counted (it is replaced) nor removed. "" for none.
   std::string incoming_name;
   std::uint64_t incoming_bytes = 0;
-  std::chrono::system_clock::time_point now;
+  /// The temporary file that the incoming entry still is; "" for none. It stays, and its time, which is the file
+  /// server's, is the present: by another clock, everybody's temporary files might be an hour old.
+  std::string incoming_temporary;
+  std::chrono::system_clock::time_point now;  // without such a file
 };
 
 struct EvictionResult {

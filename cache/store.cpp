@@ -247,7 +247,11 @@ std::string Store::try_publish(const EntryView& entry) {
         AtomicFile file(files_, folder.descriptor.number(), name);
         file.write(bytes);
         if (error = file.flush(); error == 0) {
-          const Room room = make_room(root, name, bytes.size());
+          const Room room = make_room(root, {.limit = options_.byte_limit,
+                                             .incoming_name = name,
+                                             .incoming_bytes = bytes.size(),
+                                             .incoming_temporary = file.temporary_path(),
+                                             .now = clock_.wall_time()});
           if (!room.made)
             return fmt::format("the cache {} is full, and what was not used for long cannot be removed",
                                options_.directory);
@@ -268,18 +272,14 @@ std::string Store::try_publish(const EntryView& entry) {
 
 /// Makes room for an entry that is about to get its name. Publishers do so one at a time, or two of them would each
 /// find the room that the other one is about to fill.
-Store::Room Store::make_room(const Root& root, const std::string& incoming_name, std::uint64_t incoming_bytes) {
-  if (!options_.byte_limit) {
-    if (!swept_.exchange(true)) sweep(root, {.limit = {}, .incoming_name = incoming_name, .now = clock_.wall_time()});
+Store::Room Store::make_room(const Root& root, const EvictionRequest& request) {
+  if (!request.limit) {
+    if (!swept_.exchange(true)) sweep(root, request);
     return {ByteLock(files_)};
   }
   Room room{ByteLock(files_, root.number(), kEvictionByte)};
   wait_for_lock(room.lock, clock_, kRoomWaitLimit);
-  room.made = sweep(root, {.limit = options_.byte_limit,
-                           .incoming_name = incoming_name,
-                           .incoming_bytes = incoming_bytes,
-                           .now = clock_.wall_time()})
-                  .fits;
+  room.made = sweep(root, request).fits;
   return room;
 }
 

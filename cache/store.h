@@ -149,7 +149,7 @@ class Store {
   Found read_entry(int folder, const Digest& digest, std::string_view tag, const Validator& validator);
   void touch_hourly(const EntryFile& file);
   std::string try_publish(const EntryView& entry);
-  Room make_room(const Root& root, const std::string& incoming_name, std::uint64_t incoming_bytes);
+  Room make_room(const Root& root, const EvictionRequest& request);
   std::shared_ptr<const Root> root_for_removal(Removal& removal);
   StoreContents contents(bool in_full, const Validator& validator);
   EvictionResult sweep(const Root& root, const EvictionRequest& request);

@@ -124,7 +124,10 @@ Removal Store::collect(std::uint64_t limit) {
   if (!root) return removal;
   ByteLock lock(files_, root->number(), kEvictionByte);
   wait_for_lock(lock, clock_, kRoomWaitLimit);
-  const EvictionResult result = sweep(*root, {.limit = limit, .incoming_name = {}, .now = clock_.wall_time()});
+  EvictionRequest request;
+  request.limit = limit;
+  request.now = clock_.wall_time();
+  const EvictionResult result = sweep(*root, request);
   removal.files = result.evicted;
   removal.bytes = result.evicted_bytes;
   removal.temporary_files = result.reaped;
@@ -150,8 +153,9 @@ Removal Store::clear() {
     removal.kept += outcome == Unlinking::kForeign || outcome == Unlinking::kChanged;
     failed += outcome == Unlinking::kFailed;
   }
-  const EvictionResult temporaries =
-      evict(files_, *root, path, inventory, {.limit = {}, .incoming_name = {}, .now = clock_.wall_time()});
+  EvictionRequest request;  // without a limit: temporary files alone
+  request.now = clock_.wall_time();
+  const EvictionResult temporaries = evict(files_, *root, path, inventory, request);
   removal.temporary_files = temporaries.reaped;
   removal.failure =
       inventory.failure.empty() ? words_for_failures(failed + temporaries.failed, path) : inventory.failure;
