@@ -101,18 +101,18 @@ std::optional<LookupResult> EntryFile::glance() {
 Unlinking unlink_judged(FileSystem& files, int folder, const std::string& name, const FileIdentity& judged) {
   struct stat current{};
   const int looked = uninterrupted([&] { return files.status_at(folder, name.c_str(), current); });
-  if (looked == -ENOENT || looked == -ESTALE) return Unlinking::kGone;
+  if (looked == -ENOENT) return Unlinking::kGone;
   if (looked < 0) return Unlinking::kFailed;
   if (FileIdentity::of(current) != judged) return Unlinking::kChanged;
   const int removed = uninterrupted([&] { return files.unlink_at(folder, name.c_str()); });
-  if (removed == -ENOENT || removed == -ESTALE) return Unlinking::kGone;
+  if (removed == -ENOENT) return Unlinking::kGone;
   return removed < 0 ? Unlinking::kFailed : Unlinking::kRemoved;
 }
 
 Unlinking unlink_entry(FileSystem& files, int folder, const std::string& name, const FileIdentity& judged) {
   {
     EntryFile file(files, folder, name);
-    if (file.defect() == MissReason::kAbsent || file.is_stale()) return Unlinking::kGone;
+    if (file.defect() == MissReason::kAbsent) return Unlinking::kGone;
     if (file.defect() == MissReason::kUnreadable) return Unlinking::kFailed;
     // A file that others may write is served to nobody, but it is still ours to remove.
     if (file.defect() && file.defect() != MissReason::kLoosePermissions) return Unlinking::kForeign;

@@ -17,6 +17,7 @@ class FaultyFileSystem : public FileSystem {
   /// Fails the call number `position` (from 1; 0: none) with `error`.
   FaultyFileSystem(int position, int error, Mode mode) : position_(position), error_(error), mode_(mode) {}
 
+  int error() const { return error_; }
   int calls() const { return calls_; }
   /// Whether a call was made to fail, and which.
   const std::string& failed_call() const { return failed_call_; }
