@@ -84,23 +84,15 @@ TEST_F(StoreTest, PublishingAgainReplaces) {
 
 // ---- toolchains
 
-TEST_F(StoreTest, AnyToolchainMeansTheNewestEntry) {
-  for (const char* tag : {"nvrtc-12.9.1", "nvrtc-13.1.0", "nvrtc-13.0.88"})
-    ASSERT_TRUE(store_.publish(sample_entry(kDigest, tag, tag)));
-  set_age(path("nvrtc-12.9.1"), 30);
-  set_age(path("nvrtc-13.1.0"), 10);
-  set_age(path("nvrtc-13.0.88"), 20);
-  EXPECT_EQ(cubin(store_.lookup(kDigest, TagPolicy::any())), "nvrtc-13.1.0");
-  set_age(path("nvrtc-12.9.1"), 5);
-  EXPECT_EQ(cubin(store_.lookup(kDigest, TagPolicy::any())), "nvrtc-12.9.1");
-}
-
-TEST_F(StoreTest, OfEquallyOldEntriesTheGreaterTagIsTaken) {
-  for (const char* tag : {"b", "c", "a"}) {
-    ASSERT_TRUE(store_.publish(sample_entry(kDigest, tag, tag)));
-    set_age(path(tag), 1);
+TEST_F(StoreTest, AnyToolchainMeansTheGreatestVersionWhateverTheFilesTimesAre) {
+  const char* tags[] = {"nvrtc-12.9.1", "nvrtc-13.0.88", "nvrtc-13.0.48", "nvrtc-13.0.9"};
+  for (const char* tag : tags) ASSERT_TRUE(store_.publish(sample_entry(kDigest, tag, tag)));
+  for (const char* latest : tags) {
+    for (const char* tag : tags) set_age(path(tag), tag == latest ? 0 : 1000);
+    EXPECT_EQ(cubin(store_.lookup(kDigest, TagPolicy::any())), "nvrtc-13.0.88") << "last written: " << latest;
   }
-  EXPECT_EQ(cubin(store_.lookup(kDigest, TagPolicy::any())), "c");
+  fs::remove(path("nvrtc-13.0.88"));
+  EXPECT_EQ(cubin(store_.lookup(kDigest, TagPolicy::any())), "nvrtc-13.0.48");
 }
 
 TEST_F(StoreTest, AnExactToolchainIsTakenOrNothing) {
@@ -112,24 +104,23 @@ TEST_F(StoreTest, AnExactToolchainIsTakenOrNothing) {
 
 TEST_F(StoreTest, APredicateChoosesAmongToolchains) {
   ASSERT_TRUE(store_.publish(sample_entry(kDigest, "nvrtc-12.9.1", "old")));
+  ASSERT_TRUE(store_.publish(sample_entry(kDigest, "nvrtc-13.0.48", "older")));
   ASSERT_TRUE(store_.publish(sample_entry(kDigest, "nvrtc-13.0.88", "new")));
-  set_age(path("nvrtc-13.0.88"), 100);
   const auto major = [](std::string_view prefix) {
     return TagPolicy::matching([prefix](std::string_view tag) { return tag.starts_with(prefix); });
   };
   EXPECT_EQ(cubin(store_.lookup(kDigest, major("nvrtc-13."))), "new");
   const LookupResult none = store_.lookup(kDigest, major("nvrtc-14."));
   EXPECT_EQ(name_of(none.reason), "other-toolchain");
-  EXPECT_THAT(none.detail, HasSubstr("2 of other toolchains"));
+  EXPECT_THAT(none.detail, HasSubstr("3 of other toolchains"));
 }
 
 TEST_F(StoreTest, WhenTheNewestIsNoGoodTheNextOneIsServed) {
-  ASSERT_TRUE(store_.publish(sample_entry(kDigest, "good", "good")));
-  ASSERT_TRUE(store_.publish(sample_entry(kDigest, "newer", "newer")));
-  set_age(path("good"), 10);
-  fs::resize_file(path("newer"), 100);
+  ASSERT_TRUE(store_.publish(sample_entry(kDigest, "13.0", "good")));
+  ASSERT_TRUE(store_.publish(sample_entry(kDigest, "13.1", "newer")));
+  fs::resize_file(path("13.1"), 100);
   EXPECT_EQ(cubin(store_.lookup(kDigest, TagPolicy::any())), "good");
-  EXPECT_FALSE(fs::exists(path("newer")));
+  EXPECT_FALSE(fs::exists(path("13.1")));
   EXPECT_EQ(store_.counters().healed, 1u);
 }
 
