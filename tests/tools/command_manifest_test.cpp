@@ -174,7 +174,7 @@ TEST_F(CommandManifest, AnInterruptKeepsWhatIsDoneAndTellsWhatIsLeft) {
   command.send(SIGINT);
   const Outcome outcome = command.wait();
   EXPECT_EQ(outcome.exit_code, 130);
-  EXPECT_THAT(outcome.err, AllOf(HasSubstr("[#"), HasSubstr("/112: ")));
+  EXPECT_THAT(outcome.err, AllOf(HasSubstr("\r\x1b[K["), HasSubstr("/112: ")));
   const json told = json::parse(outcome.out);
   const int compiled = told.at("counts").at("compiled"), left = told.at("counts").at("left");
   EXPECT_GT(compiled, 0);
