@@ -46,7 +46,7 @@ packages=(
   g++ cmake ninja-build pkg-config python3
   libfmt-dev libspdlog-dev libcli11-dev nlohmann-json3-dev libssl-dev libxxhash-dev libdlpack-dev
   libtomlplusplus-dev                                                                # … of the library and the command
-  libgtest-dev libgmock-dev libbenchmark-dev                                         # tests and benchmarks
+  libgtest-dev libgmock-dev libbenchmark-dev abigail-tools                           # tests and benchmarks
 )
 if $dev; then packages+=(clang-format-19 clang-tidy-19); fi
 

@@ -127,6 +127,7 @@ typedef struct fm_policy {
   fm_log_function log;         /* null: standard error; called from any thread, one call at a time */
   void* log_user;
   const char* record_path; /* absolute: a manifest to which requests are appended; null or "": none */
+  uint64_t cache_bytes;    /* how large the cache may grow; 0: 2 GiB; UINT64_MAX: unlimited */
 } fm_policy;
 
 typedef struct fm_counters {
