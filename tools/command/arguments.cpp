@@ -8,6 +8,7 @@
 #include "flashmask/error.h"
 #include "flashmask/runtime.h"
 #include "tools/command/emulate_options.h"
+#include "tools/command/inspect_options.h"
 #include "tools/command/mask_options.h"
 #include "tools/command/values.h"
 
@@ -32,10 +33,6 @@ constexpr const char* kRunHelp =
 constexpr const char* kCompileHelp =
     "Compiles one kernel into the cache, or finds it there. Needs no GPU.\n\n"
     "Example:\n  flashmask compile --dtype bf16 --head-dim 128 --form c1 --target sm_90a --json";
-
-constexpr const char* kInspectHelp =
-    "Shows one kernel. Needs no GPU; --source needs no compiler either.\n\n"
-    "Example:\n  flashmask inspect --dtype bf16 --head-dim 192,128 --form causal --target sm_80 --source";
 
 constexpr const char* kExplainHelp =
     "Says which kernel a request gets, why with these tiles and not with others, and whether it is in the cache. "
@@ -104,7 +101,7 @@ void add_run(CLI::App& app, RunTexts& texts, RunArguments& run) {
   app.footer(kRunHelp);
 }
 
-void add_selection(CLI::App& app, SelectionTexts& texts) {
+void add_selection(CLI::App& app, SelectionTexts& texts, bool required = true) {
   app.add_option("--pass", texts.pass,
                  "forward (default), backward, mask-plan or mask-build; the two of masks have no dtype, head dims and "
                  "tile")
@@ -113,8 +110,10 @@ void add_selection(CLI::App& app, SelectionTexts& texts) {
                "with --pass backward: a kernel that gives the same bits every time, which is slower");
   app.add_option("--dtype", texts.dtype, "fp16 or bf16")->type_name("T");
   app.add_option("--head-dim", texts.head_dim, "D or D,Dv: of queries and keys, and of values")->type_name("D[,Dv]");
-  app.add_option("--form", texts.form, "mask: none, causal, window, c1, c2, f2 or f4")->required()->type_name("F");
-  app.add_option("--target", texts.target, "architecture: " + known_targets())->required()->type_name("T");
+  app.add_option("--form", texts.form, "mask: none, causal, window, c1, c2, f2 or f4")
+      ->required(required)
+      ->type_name("F");
+  app.add_option("--target", texts.target, "architecture: " + known_targets())->required(required)->type_name("T");
   app.add_option("--causal-alignment", texts.alignment, "bottom-right (default) or top-left")->type_name("A");
   app.add_option("--tile", texts.tile, "Q,K: query rows and key columns of a tile (default by heuristic)")
       ->type_name("Q,K");
@@ -212,18 +211,10 @@ Arguments parse_arguments(const std::vector<std::string>& words) {
   compile_app->add_flag("--json", compile.json, "print one JSON object");
   compile_app->footer(kCompileHelp);
 
-  InspectArguments inspect;
   CLI::App* inspect_app =
-      app.add_subcommand("inspect", "show the text, the PTX, the resources or the order of instructions of one kernel");
-  add_selection(*inspect_app, selection);
-  inspect_app->add_flag("--source", inspect.source, "the CUDA C++ text; plain nvcc compiles it");
-  inspect_app->add_flag("--ptx", inspect.ptx, "the PTX");
-  inspect_app->add_flag("--resources", inspect.resources,
-                        "registers, spills, shared memory, occupancy (what is shown without a choice)");
-  inspect_app->add_flag("--sass-order", inspect.sass_order,
-                        "in what order ptxas left products, waits and softmax of the loops that multiply (sm_90)");
-  inspect_app->add_flag("--json", inspect.json, "print one JSON object; then any of the four together");
-  inspect_app->footer(kInspectHelp);
+      app.add_subcommand("inspect", "show one kernel: its text, PTX, control flow, resources, order, sections");
+  add_selection(*inspect_app, selection, false);
+  InspectOptions inspect(*inspect_app);
 
   ExplainArguments explain;
   CLI::App* explain_app = app.add_subcommand("explain", "say which kernel a request gets, and why");
@@ -264,16 +255,11 @@ Arguments parse_arguments(const std::vector<std::string>& words) {
     return compile;
   }
   if (inspect_app->parsed()) {
-    inspect.descriptor = descriptor_of(selection);
-    inspect.tile = tile_wish(selection.tile, selection.config);
-    const int shown = inspect.source + inspect.ptx + inspect.resources + inspect.sass_order;
-    if (shown > 1 && !inspect.json) {
-      throw Error(ErrorCode::kInvalidArgument,
-                  "--source, --ptx, --resources and --sass-order: one of them at a time is allowed",
-                  "add --json to get them together");
-    }
-    if (shown == 0) inspect.resources = true;
-    return inspect;
+    InspectArguments arguments = inspect.arguments();
+    if (!arguments.file.empty()) return arguments;
+    arguments.descriptor = descriptor_of(selection);
+    arguments.tile = tile_wish(selection.tile, selection.config);
+    return arguments;
   }
   if (explain_app->parsed()) {
     explain.descriptor = descriptor_of(selection);
