@@ -1,6 +1,7 @@
 #include <fmt/format.h>
 
 #include <nlohmann/json.hpp>
+#include <optional>
 #include <span>
 #include <utility>
 
@@ -98,18 +99,28 @@ nlohmann::ordered_json header_json() {
   return {{"schema", kSchema}, {"command", "inspect"}, {"version", version()}};
 }
 
-void print_json(const nlohmann::ordered_json& json) {
-  print_result(json.dump(2, ' ', false, nlohmann::ordered_json::error_handler_t::replace) + "\n");
-}
+/// What --json prints, and what may still be wrong with it.
+struct Answer {
+  nlohmann::ordered_json json;
+  std::optional<CubinReport> cubin;
+};
 
 /// Adds what is asked for of both, a kernel and a file.
-void add_subject(nlohmann::ordered_json& json, const Subject& subject, const InspectArguments& arguments) {
-  if (arguments.cfg) json["cfg"] = graph_json(draw_graph(subject, arguments));
-  if (arguments.sections) json["cubin"] = cubin_json(report_cubin(cubin_of(subject)));
+void add_subject(Answer& answer, const Subject& subject, const InspectArguments& arguments) {
+  if (arguments.cfg) answer.json["cfg"] = graph_json(draw_graph(subject, arguments));
+  if (!arguments.sections) return;
+  answer.cubin = report_cubin(cubin_of(subject));
+  answer.json["cubin"] = cubin_json(*answer.cubin);
 }
 
-nlohmann::ordered_json kernel_json(const InspectArguments& arguments) {
-  nlohmann::ordered_json json = header_json();
+void print_answer(const Answer& answer) {
+  print_result(answer.json.dump(2, ' ', false, nlohmann::ordered_json::error_handler_t::replace) + "\n");
+  if (answer.cubin) require_agreement(*answer.cubin);
+}
+
+Answer answer_of_kernel(const InspectArguments& arguments) {
+  Answer answer{header_json(), std::nullopt};
+  nlohmann::ordered_json& json = answer.json;
   json["descriptor"] = json_of(arguments.descriptor);
   if (arguments.source) {
     RequestOptions options;
@@ -117,7 +128,7 @@ nlohmann::ordered_json kernel_json(const InspectArguments& arguments) {
     json["source"] = Runtime::source(arguments.descriptor, options);
   }
   if (!arguments.ptx && !arguments.resources && !arguments.sass_order && !arguments.cfg && !arguments.sections) {
-    return json;
+    return answer;
   }
   const CompiledKernel kernel = make_one_kernel(arguments.descriptor, arguments.tile).kernel;
   json["config"] = json_of(kernel.config);
@@ -129,17 +140,17 @@ nlohmann::ordered_json kernel_json(const InspectArguments& arguments) {
     json["resources"] = resources_json(kernel, estimate_resources(kernel.descriptor, kernel.config));
   }
   if (arguments.sass_order) json["sass_order"] = sass_json(read_sass_order(kernel.cubin, kernel.entry));
-  add_subject(json, subject_of(kernel, arguments), arguments);
-  return json;
+  add_subject(answer, subject_of(kernel, arguments), arguments);
+  return answer;
 }
 
 void inspect_file(const InspectArguments& arguments) {
   const Subject subject = subject_of(arguments.file, arguments);
   if (arguments.json) {
-    nlohmann::ordered_json json = header_json();
-    json["file"] = arguments.file.string();
-    add_subject(json, subject, arguments);
-    print_json(json);
+    Answer answer{header_json(), std::nullopt};
+    answer.json["file"] = arguments.file.string();
+    add_subject(answer, subject, arguments);
+    print_answer(answer);
   } else if (arguments.cfg) {
     print_graph(subject, arguments);
   } else {
@@ -149,7 +160,7 @@ void inspect_file(const InspectArguments& arguments) {
 
 void inspect_kernel(const InspectArguments& arguments) {
   require_supported(arguments.descriptor);
-  if (arguments.json) return print_json(kernel_json(arguments));
+  if (arguments.json) return print_answer(answer_of_kernel(arguments));
   if (arguments.source) {
     RequestOptions options;
     options.config = choose_tile(arguments.descriptor, arguments.tile);

@@ -8,9 +8,8 @@ namespace flashmask::command {
 namespace {
 
 constexpr const char* kHelp =
-    "Shows one kernel. Needs no GPU; --source needs no compiler either, nor does FILE, which is shown instead of a "
-    "kernel\n"
-    "of this library: PTX by --cfg, a cubin by --sections.\n\n"
+    "Shows one kernel of this library, which --form, --target and, unless it is one of masks, --dtype and --head-dim\n"
+    "name; or FILE: PTX by --cfg, a cubin by --sections. Needs no GPU; --source and FILE need no compiler either.\n\n"
     "Example:\n  flashmask inspect --dtype bf16 --head-dim 192,128 --form causal --target sm_80 --source\n"
     "  flashmask inspect --dtype bf16 --head-dim 64 --form causal --target sm_80 --cfg -o forward.svg\n"
     "  flashmask inspect vector_add.ptx --cfg -o vector_add.svg";

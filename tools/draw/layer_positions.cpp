@@ -2,14 +2,12 @@
 
 #include <algorithm>
 #include <cmath>
-#include <cstdlib>
 
 namespace flashmask::draw {
 namespace {
 
 constexpr int kBoxGap = 28;
 constexpr int kPlaceGap = 14;  ///< beside a place that edges pass through
-constexpr int kBend = 4;
 constexpr int kSweeps = 6;
 /// What the straightness of a step counts, by how many of its ends are places: the longer the edge, the more.
 constexpr double kStraightness[] = {1, 2, 8};
@@ -30,7 +28,6 @@ class Positions {
       for (std::size_t i = layers_.order.size() - 1; i-- > 0;) align(layers_.order[i], below_, false);
       for (std::size_t i = 1; i < layers_.order.size(); ++i) align(layers_.order[i], above_, true);
     }
-    straighten();
     const int least = *std::ranges::min_element(left_);
     for (int& left : left_) left -= least;
     return std::move(left_);
@@ -64,17 +61,6 @@ class Positions {
       weights.push_back(weight == 0 ? 0.1 : weight);
     }
     place(layer, wanted, weights);
-  }
-
-  /// Takes bends of a few pixels out of long edges; what that brings nearer to each other is still apart.
-  void straighten() {
-    for (const auto& layer : layers_.order) {
-      for (std::size_t node : layer) {
-        if (is_box(node) || above_[node].size() != 1) continue;
-        const std::size_t upper = layers_.steps[above_[node].front()].upper;
-        if (!is_box(upper) && std::abs(left_[upper] - left_[node]) <= kBend) left_[node] = left_[upper];
-      }
-    }
   }
 
   /// As near to `wanted` as order and gaps allow, by least squares: neighbours that would overlap move as one.

@@ -1,6 +1,7 @@
 #include "tools/draw/layered_layout.h"
 
 #include <algorithm>
+#include <cstdlib>
 #include <map>
 
 #include "tools/draw/layer_positions.h"
@@ -14,6 +15,7 @@ constexpr int kLaneWidth = 12;    ///< of an edge that climbs at the left side
 constexpr int kLeastGap = 14;     ///< between layers
 constexpr int kTrackHeight = 7;   ///< of each level piece between layers
 constexpr int kExitSpacing = 18;  ///< between edges that leave a box
+constexpr int kApart = 6;         ///< between an edge that is moved and what lies beside it
 constexpr int kBorder = 10;       ///< of a box, where no edge leaves or arrives
 constexpr int kClimbEntry = 14;   ///< left of the other edges, where one that climbs arrives
 
@@ -36,6 +38,7 @@ class LayoutBuilder {
     left_ = layer_positions(layers_, boxes_);
     for (int& left : left_) left += lane_width_;
     assign_exits();
+    straighten();
     assign_entries();
     fill_gaps();
     place();
@@ -48,6 +51,7 @@ class LayoutBuilder {
 
  private:
   bool is_box(std::size_t node) const { return layers_.nodes[node].box.has_value(); }
+  int right_of(std::size_t node) const { return left_[node] + (is_box(node) ? boxes_[node].width : 0); }
   std::size_t layer(std::size_t node) const { return layers_.nodes[node].layer; }
 
   /// One lane for every box that edges climb to, the first box's at the very left.
@@ -92,22 +96,39 @@ class LayoutBuilder {
     }
   }
 
-  /// Where a step begins: of a box, where the first of its edges leaves it.
-  int begin_of(std::size_t step) const { return step_begin_[step]; }
+  /// Where a step begins: of a box, where its edges leave it.
+  int begin_of(std::size_t step) const {
+    const std::size_t upper = layers_.steps[step].upper;
+    return is_box(upper) ? step_exit_[step] : left_[upper];
+  }
   int end_of(std::size_t step) const {
     const std::size_t lower = layers_.steps[step].lower;
     return is_box(lower) ? entries_[lower] : left_[lower];
   }
 
-  /// A box that one step leads to is entered where that comes from, if it can be.
-  void assign_entries() {
-    step_begin_.resize(layers_.steps.size());
+  /// Takes small bends out of edges that are alone, as far as what lies beside them stays apart.
+  void straighten() {
+    step_exit_.resize(layers_.steps.size());
     for (std::size_t i = 0; i < edges_.size(); ++i) {
-      for (std::size_t step : layers_.ways[i]) {
-        const std::size_t upper = layers_.steps[step].upper;
-        step_begin_[step] = is_box(upper) ? exits_[i] : left_[upper];
+      if (!layers_.ways[i].empty()) step_exit_[layers_.ways[i].front()] = exits_[i];
+    }
+    std::vector<std::vector<std::size_t>> arriving(layers_.nodes.size());
+    for (std::size_t i = 0; i < layers_.steps.size(); ++i) arriving[layers_.steps[i].lower].push_back(i);
+    for (const auto& layer : layers_.order) {
+      for (std::size_t i = 0; i < layer.size(); ++i) {
+        const std::size_t node = layer[i];
+        if (is_box(node) || arriving[node].size() != 1) continue;
+        const int wanted = begin_of(arriving[node].front());
+        const bool near = std::abs(wanted - left_[node]) <= kExitSpacing;
+        const bool clear_left = i == 0 ? wanted > lane_width_ : right_of(layer[i - 1]) + kApart <= wanted;
+        const bool clear_right = i + 1 == layer.size() || wanted + kApart <= left_[layer[i + 1]];
+        if (near && clear_left && clear_right) left_[node] = wanted;
       }
     }
+  }
+
+  /// A box that one step leads to is entered where that comes from, if it can be.
+  void assign_entries() {
     std::vector<std::vector<std::size_t>> arriving(boxes_.size());
     for (std::size_t i = 0; i < layers_.steps.size(); ++i) {
       if (is_box(layers_.steps[i].lower)) arriving[layers_.steps[i].lower].push_back(i);
@@ -208,10 +229,10 @@ class LayoutBuilder {
   LayeredLayout layout_;
   std::map<std::size_t, int> lanes_;  ///< by box, the lane of what climbs there
   int lane_width_ = 0;
-  std::vector<int> left_;     ///< by node
-  std::vector<int> exits_;    ///< by edge
-  std::vector<int> entries_;  ///< by box
-  std::vector<int> step_begin_;
+  std::vector<int> left_;       ///< by node
+  std::vector<int> exits_;      ///< by edge
+  std::vector<int> entries_;    ///< by box
+  std::vector<int> step_exit_;  ///< by step from a box
   std::vector<Gap> gaps_;
   std::vector<std::size_t> wire_of_step_;
   struct ClimbWires {
