@@ -2,6 +2,7 @@
 
 #include <dirent.h>
 #include <fcntl.h>
+#include <sys/mman.h>
 #include <unistd.h>
 
 #include <cerrno>
@@ -79,6 +80,17 @@ int FileSystem::list(int directory, const char* path, std::string_view prefix, s
     const std::string_view name = item->d_name;
     if (name.starts_with(prefix)) names.emplace_back(name);
   }
+}
+
+int FileSystem::map(int descriptor, std::size_t size, const std::byte*& address) {
+  void* mapped = ::mmap(nullptr, size, PROT_READ, MAP_PRIVATE, descriptor, 0);
+  if (mapped == MAP_FAILED) return -errno;
+  address = static_cast<const std::byte*>(mapped);
+  return 0;
+}
+
+int FileSystem::unmap(const std::byte* address, std::size_t size) {
+  return or_errno(::munmap(const_cast<std::byte*>(address), size));
 }
 
 uid_t FileSystem::user() {

@@ -34,6 +34,9 @@ class FileSystem {
   virtual int make_directory_at(int directory, const char* path, mode_t mode);
   /// Appends the names below a directory that begin with `prefix`, in no particular order.
   virtual int list(int directory, const char* path, std::string_view prefix, std::vector<std::string>& names);
+  /// Maps the first `size` bytes of a file read-only and private; 0 or the negative errno.
+  virtual int map(int descriptor, std::size_t size, const std::byte*& address);
+  virtual int unmap(const std::byte* address, std::size_t size);
   virtual uid_t user();
 };
 

@@ -36,22 +36,6 @@ LookupResult miss(MissReason reason, std::string detail = {}) {
   return {std::nullopt, reason, std::move(detail)};
 }
 
-MissReason reason_of(EntryDefect defect) {
-  switch (defect) {
-    case EntryDefect::kForeign:
-      return MissReason::kForeign;
-    case EntryDefect::kOtherVersion:
-      return MissReason::kOtherVersion;
-    case EntryDefect::kMalformed:
-      return MissReason::kMalformed;
-    case EntryDefect::kTruncated:
-    case EntryDefect::kWrongLength:
-    case EntryDefect::kWrongChecksum:
-      return MissReason::kCorrupt;
-  }
-  return MissReason::kCorrupt;
-}
-
 bool is_same_file(const struct stat& a, const struct stat& b) {
   return a.st_dev == b.st_dev && a.st_ino == b.st_ino && a.st_size == b.st_size &&
          a.st_mtim.tv_sec == b.st_mtim.tv_sec && a.st_mtim.tv_nsec == b.st_mtim.tv_nsec;
@@ -96,6 +80,27 @@ TagPolicy TagPolicy::matching(std::function<bool(std::string_view tag)> accepts)
   TagPolicy policy;
   policy.accepts_ = std::move(accepts);
   return policy;
+}
+
+bool TagPolicy::wants(std::string_view tag) const {
+  if (exact_) return tag == *exact_;
+  return !accepts_ || accepts_(tag);
+}
+
+MissReason reason_of(EntryDefect defect) {
+  switch (defect) {
+    case EntryDefect::kForeign:
+      return MissReason::kForeign;
+    case EntryDefect::kOtherVersion:
+      return MissReason::kOtherVersion;
+    case EntryDefect::kMalformed:
+      return MissReason::kMalformed;
+    case EntryDefect::kTruncated:
+    case EntryDefect::kWrongLength:
+    case EntryDefect::kWrongChecksum:
+      return MissReason::kCorrupt;
+  }
+  return MissReason::kCorrupt;
 }
 
 std::string_view name_of(MissReason reason) {
@@ -258,7 +263,7 @@ LookupResult Store::find(const Digest& digest, const TagPolicy& policy, const Va
   std::vector<std::string> tags;
   for (const std::string& name : names) {
     std::string tag = name.substr(prefix.size());
-    if (is_valid_name(tag) && (!policy.accepts_ || policy.accepts_(tag))) tags.push_back(std::move(tag));
+    if (is_valid_name(tag) && policy.wants(tag)) tags.push_back(std::move(tag));
   }
   if (tags.empty()) {
     if (names.empty()) return miss(MissReason::kAbsent);

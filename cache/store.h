@@ -28,6 +28,9 @@ class TagPolicy {
   /// The newest toolchain's entry whose tag is accepted (for example: the same major version).
   static TagPolicy matching(std::function<bool(std::string_view tag)> accepts);
 
+  /// Whether an entry of this toolchain may be served.
+  bool wants(std::string_view tag) const;
+
  private:
   friend class Store;
   TagPolicy() = default;
@@ -56,6 +59,9 @@ enum class MissReason {
   kRefused,           // the validator refused it
 };
 inline constexpr std::size_t kMissReasons = 14;
+
+/// The reason for which an entry with this defect is not served.
+MissReason reason_of(EntryDefect defect);
 
 /// A reason as a short name for counters and logs: "absent", "corrupt" …
 std::string_view name_of(MissReason reason);
