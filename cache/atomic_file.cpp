@@ -9,17 +9,20 @@
 #include <cstdint>
 #include <utility>
 
+#include "cache/layout.h"
+
 namespace flashmask::cache {
 namespace {
 
 /// "ab/.tmp-<pid>-<time and count>" for "ab/name". Uniqueness comes from O_EXCL; the name only makes a second try rare,
-/// also between containers and machines, where process numbers repeat. Entries never begin with a dot.
+/// also between containers and machines, where process numbers repeat.
 std::string temporary_name(const std::string& path) {
   static std::atomic<std::uint64_t> count{0};
   const auto now = static_cast<std::uint64_t>(std::chrono::system_clock::now().time_since_epoch().count());
   const std::size_t slash = path.rfind('/');
   const std::string directory = slash == std::string::npos ? "" : path.substr(0, slash + 1);
-  return fmt::format("{}.tmp-{}-{:x}-{}", directory, ::getpid(), now, count.fetch_add(1, std::memory_order_relaxed));
+  return fmt::format("{}{}{}-{:x}-{}", directory, kTemporaryPrefix, ::getpid(), now,
+                     count.fetch_add(1, std::memory_order_relaxed));
 }
 
 /// Opens a new file and tells its name. What mkostemp does, relative to a directory's descriptor, so that nobody can
@@ -38,12 +41,6 @@ int create_beside(FileSystem& files, int directory, const std::string& path, mod
 
 }  // namespace
 
-int Descriptor::close() {
-  if (number_ < 0) return 0;
-  const int result = files_.close(std::exchange(number_, -1));
-  return result == -EINTR ? 0 : result;  // interrupted, and closed all the same
-}
-
 AtomicFile::AtomicFile(FileSystem& files, int directory, std::string path, mode_t mode)
     : files_(files),
       directory_(directory),
@@ -54,7 +51,7 @@ AtomicFile::AtomicFile(FileSystem& files, int directory, std::string path, mode_
 
 AtomicFile::~AtomicFile() {
   descriptor_.close();
-  if (!temporary_path_.empty()) files_.unlink_at(directory_, temporary_path_.c_str());
+  if (!temporary_path_.empty()) uninterrupted([&] { return files_.unlink_at(directory_, temporary_path_.c_str()); });
 }
 
 void AtomicFile::write(std::span<const std::byte> bytes) {
@@ -69,7 +66,8 @@ void AtomicFile::write(std::span<const std::byte> bytes) {
   }
 }
 
-int AtomicFile::commit() {
+int AtomicFile::flush() {
+  if (descriptor_.number() < 0) return error_;
   // Without fsync a power cut may leave the name with none of the bytes. A file system that has no fsync (EINVAL,
   // ENOTSUP) is used all the same: the reader's checksum finds such a file.
   if (error_ == 0) {
@@ -79,10 +77,16 @@ int AtomicFile::commit() {
   // Network file systems report a full disk only here.
   if (error_ == 0)
     if (const int closed = descriptor_.close(); closed < 0) fail("close", closed);
+  return error_;
+}
+
+int AtomicFile::commit() {
+  flush();
   // The directory is not flushed: a rename lost in a power cut costs one compilation, the flush costs milliseconds on
   // every publication.
   if (error_ == 0) {
-    const int renamed = files_.rename_at(directory_, temporary_path_.c_str(), path_.c_str());
+    const int renamed =
+        uninterrupted([&] { return files_.rename_at(directory_, temporary_path_.c_str(), path_.c_str()); });
     if (renamed < 0)
       fail("rename", renamed);
     else

@@ -1,31 +1,13 @@
 #pragma once
 
-#include <cerrno>
 #include <cstddef>
 #include <span>
 #include <string>
 
+#include "cache/descriptor.h"
 #include "cache/file_system.h"
 
 namespace flashmask::cache {
-
-/// A descriptor that closes itself. Negative: none.
-class Descriptor {
- public:
-  Descriptor(FileSystem& files, int number) : files_(files), number_(number) {}
-  ~Descriptor() { close(); }
-  Descriptor(const Descriptor&) = delete;
-  Descriptor& operator=(const Descriptor&) = delete;
-
-  int number() const { return number_; }
-  /// 0 or the negative errno. Never called twice for one number, whatever the first call said: Linux has released the
-  /// number even if close fails, and it may already be somebody else's.
-  int close();
-
- private:
-  FileSystem& files_;
-  int number_;
-};
 
 /// Publishes a file atomically: readers see the old bytes or all of the new ones, never a part. Without a commit() that
 /// returns 0 nothing is published, and the temporary file is removed.
@@ -42,7 +24,10 @@ class AtomicFile {
   AtomicFile& operator=(const AtomicFile&) = delete;
 
   void write(std::span<const std::byte> bytes);
-  /// Flushes the bytes to the disk and gives them their name. 0, or the first error as a positive errno.
+  /// Flushes the bytes to the disk and closes the file: what takes time, before a lock is taken for commit(). 0, or the
+  /// first error as a positive errno.
+  int flush();
+  /// Gives the bytes their name, flushed before if they are not yet. 0, or the first error as a positive errno.
   int commit();
 
   /// The step that failed, for a message: "create", "write", "fsync", "close", "rename"; empty if none did.
@@ -59,14 +44,5 @@ class AtomicFile {
   int error_ = 0;
   const char* failed_step_ = "";
 };
-
-/// Repeats a call as long as it is interrupted by a signal.
-template <typename Call>
-auto uninterrupted(Call&& call) {
-  for (;;) {
-    const auto result = call();
-    if (result != -EINTR) return result;
-  }
-}
 
 }  // namespace flashmask::cache

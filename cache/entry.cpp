@@ -122,9 +122,9 @@ class Cursor {
   std::size_t position_ = 0;
 };
 
-/// What the first line says of the file, judged before anything else is believed. On success `total` is the length that
-/// the entry claims, within the limits and equal to the file's.
-std::optional<EntryDefect> judge_first_line(std::string_view text) {
+/// What the first line says of the file, judged before anything else is believed. On success the length that the entry
+/// claims is within the limits and equal to the file's.
+std::optional<EntryDefect> judge_first_line(std::string_view text, std::size_t file_bytes) {
   const std::string_view start = text.substr(0, kMagic.size());
   if (start != kMagic) return kMagic.starts_with(start) ? EntryDefect::kTruncated : EntryDefect::kForeign;
   const std::string_view version = text.substr(kMagic.size(), kVersion.size());
@@ -134,8 +134,8 @@ std::optional<EntryDefect> judge_first_line(std::string_view text) {
   std::size_t total = 0;
   if (!cursor.literal(kMagic) || !cursor.literal(kVersion) || !cursor.number(total) || !cursor.literal("\n"))
     return EntryDefect::kWrongChecksum;  // a line that we never write: changed afterwards
-  if (total > kMaxEntryBytes || total < text.size()) return EntryDefect::kWrongLength;
-  if (total > text.size()) return EntryDefect::kTruncated;
+  if (total > kMaxEntryBytes || total < file_bytes) return EntryDefect::kWrongLength;
+  if (total > file_bytes) return EntryDefect::kTruncated;
   if (total < kFirstLineBytes + kChecksumBytes) return EntryDefect::kWrongLength;
   return std::nullopt;
 }
@@ -174,6 +174,11 @@ std::string_view describe(EntryDefect defect) {
   return "it is damaged";
 }
 
+std::optional<EntryDefect> judge_start(std::span<const std::byte> start, std::size_t file_bytes) {
+  static_assert(kStartBytes >= kFirstLineBytes);
+  return judge_first_line({reinterpret_cast<const char*>(start.data()), start.size()}, file_bytes);
+}
+
 std::vector<std::byte> encode(const EntryView& view) {
   check_encodable(view);
   std::string head = fmt::format("digest {}\ntoolchain {}\nmetadata {:016x}\n", view.digest.hex(), view.toolchain_tag,
@@ -208,7 +213,7 @@ class EntryReader {
  public:
   static std::variant<Entry, EntryDefect> read(std::shared_ptr<const std::byte[]> bytes, std::size_t size) {
     const std::string_view text(reinterpret_cast<const char*>(bytes.get()), size);
-    if (const auto defect = judge_first_line(text)) return *defect;
+    if (const auto defect = judge_first_line(text, size)) return *defect;
     const std::size_t content = size - kChecksumBytes;
     const XXH128_canonical_t checksum = checksum_of(bytes.get(), content);
     if (std::memcmp(&checksum, bytes.get() + content, kChecksumBytes) != 0) return EntryDefect::kWrongChecksum;

@@ -78,6 +78,11 @@ enum class EntryDefect {
 /// A defect as words for a log line.
 std::string_view describe(EntryDefect defect);
 
+/// What the first line says of a file of `file_bytes` bytes that begins with `start`: a defect that is visible without
+/// reading on, or nothing. kStartBytes of it suffice, or the whole file if it is shorter.
+inline constexpr std::size_t kStartBytes = 64;
+std::optional<EntryDefect> judge_start(std::span<const std::byte> start, std::size_t file_bytes);
+
 /// Encodes an entry; equal input gives equal bytes. Throws std::invalid_argument, naming the limit or rule, if a name
 /// is invalid or repeated, the metadata holds a NUL, or a limit above is exceeded.
 std::vector<std::byte> encode(const EntryView& view);

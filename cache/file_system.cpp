@@ -3,6 +3,7 @@
 #include <dirent.h>
 #include <fcntl.h>
 #include <sys/mman.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <cerrno>
@@ -14,6 +15,17 @@ namespace {
 template <typename Result>
 Result or_errno(Result result) {
   return result < 0 ? static_cast<Result>(-errno) : result;
+}
+
+/// An open file description owns these locks, not the process: the classic ones vanish when any other descriptor of the
+/// file is closed, and two threads cannot exclude each other by them.
+int set_byte_lock(int descriptor, off_t byte, short type) {
+  struct flock range{};
+  range.l_type = type;
+  range.l_whence = SEEK_SET;
+  range.l_start = byte;
+  range.l_len = 1;
+  return or_errno(::fcntl(descriptor, F_OFD_SETLK, &range));
 }
 
 }  // namespace
@@ -80,6 +92,19 @@ int FileSystem::list(int directory, const char* path, std::string_view prefix, s
     const std::string_view name = item->d_name;
     if (name.starts_with(prefix)) names.emplace_back(name);
   }
+}
+
+int FileSystem::lock_byte(int descriptor, off_t byte) {
+  return set_byte_lock(descriptor, byte, F_WRLCK);
+}
+
+int FileSystem::unlock_byte(int descriptor, off_t byte) {
+  return set_byte_lock(descriptor, byte, F_UNLCK);
+}
+
+int FileSystem::touch(int descriptor) {
+  const struct timespec times[2] = {{0, UTIME_OMIT}, {0, UTIME_NOW}};
+  return or_errno(::futimens(descriptor, times));
 }
 
 int FileSystem::map(int descriptor, std::size_t size, const std::byte*& address) {

@@ -34,6 +34,13 @@ class FileSystem {
   virtual int make_directory_at(int directory, const char* path, mode_t mode);
   /// Appends the names below a directory that begin with `prefix`, in no particular order.
   virtual int list(int directory, const char* path, std::string_view prefix, std::vector<std::string>& names);
+  /// Locks one byte of an open file against other openings of it, by this process or others, without waiting; -EAGAIN:
+  /// another opening holds it. It ends with unlock_byte(), or when the last descriptor of this opening is closed, so a
+  /// process that is killed keeps none.
+  virtual int lock_byte(int descriptor, off_t byte);
+  virtual int unlock_byte(int descriptor, off_t byte);
+  /// Sets the time of modification to now.
+  virtual int touch(int descriptor);
   /// Maps the first `size` bytes of a file read-only and private; 0 or the negative errno.
   virtual int map(int descriptor, std::size_t size, const std::byte*& address);
   virtual int unmap(const std::byte* address, std::size_t size);

@@ -5,8 +5,9 @@
 
 #include <cerrno>
 #include <cstdint>
-#include <system_error>
 #include <utility>
+
+#include "cache/root.h"
 
 namespace flashmask::cache {
 namespace {
@@ -17,7 +18,7 @@ MappedFile::Opening refused(MissReason reason, std::string why) {
 
 MappedFile::Opening refused_by_system(long negative_errno) {
   const MissReason reason = negative_errno == -ENOENT ? MissReason::kAbsent : MissReason::kUnreadable;
-  return refused(reason, std::generic_category().message(static_cast<int>(-negative_errno)));
+  return refused(reason, words_for(negative_errno));
 }
 
 }  // namespace
@@ -46,7 +47,7 @@ MappedFile::Opening MappedFile::open(const std::string& path, std::size_t most, 
   const auto size = static_cast<std::size_t>(status.st_size);
   if (const int failure = files.map(number, size, file->address_); failure < 0) return refused_by_system(failure);
   file->size_ = size;
-  file->modified_ = status.st_mtim;
+  file->identity_ = FileIdentity::of(status);
   return {file, {}, {}};
 }
 
@@ -56,8 +57,7 @@ MappedFile::~MappedFile() {
 
 bool MappedFile::is_unchanged() const {
   struct stat status{};
-  return files_.status(descriptor_.number(), status) == 0 && status.st_size == static_cast<off_t>(size_) &&
-         status.st_mtim.tv_sec == modified_.tv_sec && status.st_mtim.tv_nsec == modified_.tv_nsec;
+  return files_.status(descriptor_.number(), status) == 0 && FileIdentity::of(status) == identity_;
 }
 
 }  // namespace flashmask::cache

@@ -1,15 +1,14 @@
 #pragma once
 
-#include <sys/stat.h>
-
 #include <cstddef>
 #include <memory>
 #include <span>
 #include <string>
 
-#include "cache/atomic_file.h"
+#include "cache/descriptor.h"
+#include "cache/file_identity.h"
 #include "cache/file_system.h"
-#include "cache/store.h"
+#include "cache/lookup.h"
 
 namespace flashmask::cache {
 
@@ -43,7 +42,7 @@ class MappedFile {
   Descriptor descriptor_;
   const std::byte* address_ = nullptr;  // null: not mapped
   std::size_t size_ = 0;
-  struct timespec modified_{};
+  FileIdentity identity_;
 };
 
 struct MappedFile::Opening {

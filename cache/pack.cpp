@@ -37,10 +37,6 @@ bool is_zero(std::span<const std::byte> bytes) {
   return std::all_of(bytes.begin(), bytes.end(), [](std::byte byte) { return byte == std::byte{0}; });
 }
 
-LookupResult miss(MissReason reason, std::string detail = {}) {
-  return {std::nullopt, reason, std::move(detail)};
-}
-
 }  // namespace
 
 Pack::Opening Pack::open(const std::string& path, FileSystem& files) {
@@ -79,7 +75,7 @@ LookupResult Pack::lookup(const Digest& digest, const TagPolicy& policy, const V
 
   std::vector<const PackRecord*> candidates;
   for (auto record = first; record != end; ++record)
-    if (policy.wants(record->tag)) candidates.push_back(&*record);
+    if (policy.accepts(record->tag)) candidates.push_back(&*record);
   if (candidates.empty())
     return miss(MissReason::kOtherToolchain, fmt::format("the pack {}: {} of other toolchains, the first {}-{}", name_,
                                                          end - first, digest.hex(), first->tag));

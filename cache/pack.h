@@ -7,9 +7,9 @@
 #include <vector>
 
 #include "cache/file_system.h"
+#include "cache/lookup.h"
 #include "cache/mapped_file.h"
 #include "cache/pack_format.h"
-#include "cache/store.h"
 
 namespace flashmask::cache {
 

@@ -1,14 +1,16 @@
 #pragma once
 
+#include <array>
 #include <cstddef>
 #include <cstdint>
 #include <span>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "cache/digest.h"
 #include "cache/entry.h"
-#include "cache/store.h"
+#include "cache/lookup.h"
 
 namespace flashmask::cache {
 

@@ -1,148 +1,47 @@
 #include "cache/store.h"
 
-#include <fcntl.h>
 #include <fmt/format.h>
 
 #include <algorithm>
 #include <cerrno>
 #include <exception>
 #include <numeric>
-#include <system_error>
 #include <utility>
 #include <vector>
 
 #include "cache/atomic_file.h"
-#include "cache/directory.h"
+#include "cache/entry_file.h"
+#include "cache/eviction.h"
+#include "cache/inventory.h"
+#include "cache/layout.h"
 #include "cache/tag_order.h"
 
 namespace flashmask::cache {
 namespace {
 
-// The directory's name is the format's version: another version lives beside this one and neither touches the other's.
-constexpr const char* kVersionDirectory = "v1";
-constexpr std::size_t kFanOutDigits = 2;  // 256 directories, so that listing one stays cheap with 10,000 entries
+/// How often a hit renews the time of last use: often enough to tell what is in use, seldom enough to cost nothing.
+constexpr std::chrono::hours kTouchInterval{1};
 
-std::string words_for(long negative_errno) {
-  return std::generic_category().message(static_cast<int>(-negative_errno));
-}
+/// How long a publication waits for others that make room. Their sweep takes milliseconds; one that was stopped in the
+/// middle of it must not stop us, though then there may be an entry more than the limit allows.
+constexpr std::chrono::seconds kRoomWaitLimit{5};
 
-/// Relative to the version directory: "ab/ab…-tag".
-std::string name_below_version(const Digest& digest, std::string_view tag) {
-  const std::string hex = digest.hex();
-  return fmt::format("{}/{}-{}", std::string_view(hex).substr(0, kFanOutDigits), hex, tag);
-}
-
-LookupResult miss(MissReason reason, std::string detail = {}) {
-  return {std::nullopt, reason, std::move(detail)};
-}
-
-bool is_same_file(const struct stat& a, const struct stat& b) {
-  return a.st_dev == b.st_dev && a.st_ino == b.st_ino && a.st_size == b.st_size &&
-         a.st_mtim.tv_sec == b.st_mtim.tv_sec && a.st_mtim.tv_nsec == b.st_mtim.tv_nsec;
-}
-
-/// Creates the missing directories of an absolute path, each 0700. 0 or the negative errno.
-int make_directories(FileSystem& files, const std::string& path) {
-  for (std::size_t slash = path.find('/', 1);; slash = path.find('/', slash + 1)) {
-    const std::string part = path.substr(0, slash);
-    const int made = files.make_directory_at(AT_FDCWD, part.c_str(), S_IRWXU);
-    // A parent may refuse to be created (EACCES, EROFS on "/") and exist: only the last answer counts.
-    if (slash == std::string::npos) return made == -EEXIST ? 0 : made;
-  }
+/// Whether an open directory has no name any more: it was removed, and perhaps made anew under its old name.
+bool is_removed(FileSystem& files, const Root& root) {
+  struct stat status{};
+  return uninterrupted([&] { return files.status(root.number(), status); }) == 0 && status.st_nlink == 0;
 }
 
 }  // namespace
-
-/// The open version directory. Everything below is reached through its descriptor, so that the directory that was
-/// judged is the one that is used.
-class Store::Root {
- public:
-  Root(FileSystem& files, int number) : descriptor_(files, number) {}
-  int number() const { return descriptor_.number(); }
-
- private:
-  Descriptor descriptor_;
-};
-
-/// The root, or why it cannot be used; neither: it does not exist yet.
-struct Store::RootResult {
-  std::shared_ptr<const Root> root;
-  std::string refusal;
-};
-
-TagPolicy TagPolicy::exact(std::string tag) {
-  TagPolicy policy;
-  policy.exact_ = std::move(tag);
-  return policy;
-}
-
-TagPolicy TagPolicy::matching(std::function<bool(std::string_view tag)> accepts) {
-  TagPolicy policy;
-  policy.accepts_ = std::move(accepts);
-  return policy;
-}
-
-bool TagPolicy::wants(std::string_view tag) const {
-  if (exact_) return tag == *exact_;
-  return !accepts_ || accepts_(tag);
-}
-
-MissReason reason_of(EntryDefect defect) {
-  switch (defect) {
-    case EntryDefect::kForeign:
-      return MissReason::kForeign;
-    case EntryDefect::kOtherVersion:
-      return MissReason::kOtherVersion;
-    case EntryDefect::kMalformed:
-      return MissReason::kMalformed;
-    case EntryDefect::kTruncated:
-    case EntryDefect::kWrongLength:
-    case EntryDefect::kWrongChecksum:
-      return MissReason::kCorrupt;
-  }
-  return MissReason::kCorrupt;
-}
-
-std::string_view name_of(MissReason reason) {
-  switch (reason) {
-    case MissReason::kAbsent:
-      return "absent";
-    case MissReason::kOtherToolchain:
-      return "other-toolchain";
-    case MissReason::kDisabled:
-      return "disabled";
-    case MissReason::kUnreadable:
-      return "unreadable";
-    case MissReason::kNotARegularFile:
-      return "not-a-regular-file";
-    case MissReason::kForeignOwner:
-      return "foreign-owner";
-    case MissReason::kLoosePermissions:
-      return "loose-permissions";
-    case MissReason::kTooLarge:
-      return "too-large";
-    case MissReason::kForeign:
-      return "foreign";
-    case MissReason::kOtherVersion:
-      return "other-version";
-    case MissReason::kCorrupt:
-      return "corrupt";
-    case MissReason::kMalformed:
-      return "malformed";
-    case MissReason::kWrongName:
-      return "wrong-name";
-    case MissReason::kRefused:
-      return "refused";
-  }
-  return "unknown";
-}
 
 std::uint64_t StoreCounters::misses() const {
   return std::accumulate(misses_by_reason.begin(), misses_by_reason.end(), std::uint64_t{0});
 }
 
 Store::Store(StoreOptions options)
-    : options_(std::move(options)), files_(options_.file_system ? *options_.file_system : FileSystem::real()) {
+    : options_(std::move(options)),
+      files_(options_.file_system ? *options_.file_system : FileSystem::real()),
+      clock_(options_.clock ? *options_.clock : Clock::real()) {
   if (!options_.directory.starts_with('/') || options_.directory.find('\0') != std::string::npos)
     permanent_refusal_ = fmt::format(
         "the cache directory \"{}\" is not an absolute path; name one that begins with '/'", options_.directory);
@@ -158,61 +57,18 @@ std::unique_ptr<Store> Store::disabled(std::string reason) {
 }
 
 std::string Store::entry_path(const Digest& digest, std::string_view tag) {
-  return fmt::format("{}/{}", kVersionDirectory, name_below_version(digest, tag));
+  return fmt::format("{}/{}/{}", kVersionDirectory, folder_of(digest), file_name_of(digest, tag));
 }
 
-// ---- the directory
+std::string Store::version_path() const {
+  return fmt::format("{}/{}", options_.directory, kVersionDirectory);
+}
 
-Store::RootResult Store::open_root(bool create) {
+RootResult Store::root(bool create) {
   if (!permanent_refusal_.empty()) return {nullptr, permanent_refusal_};
-  const auto refused = [](const std::string& what, const std::string& path, int failure) {
-    return RootResult{nullptr, fmt::format("cannot {} the cache directory {}: {}", what, path, words_for(failure))};
-  };
-  const auto judge = [this](const std::string& path, int descriptor) -> std::string {
-    struct stat status{};
-    if (const int failure = files_.status(descriptor, status); failure < 0)
-      return fmt::format("cannot look at the cache directory {}: {}", path, words_for(failure));
-    return refuse_directory(path, status, files_.user()).value_or("");
-  };
-
-  // A symbolic link to the directory is followed, for caches are moved to other disks that way; its target is judged.
-  // Below it no link is ever followed.
-  const std::string& path = options_.directory;
-  const auto open_top = [&] {
-    return uninterrupted([&] { return files_.open_at(AT_FDCWD, path.c_str(), O_RDONLY | O_DIRECTORY, 0); });
-  };
-  int number = open_top();
-  if (number == -ENOENT) {
-    if (!create) return {};
-    if (const int failure = make_directories(files_, path); failure < 0) return refused("create", path, failure);
-    number = open_top();
-  }
-  if (number < 0) return refused("open", path, number);
-  const Descriptor top(files_, number);
-  if (std::string refusal = judge(path, number); !refusal.empty()) return {nullptr, std::move(refusal)};
-
-  const std::string version_path = fmt::format("{}/{}", path, kVersionDirectory);
-  const auto open_version = [&] {
-    return uninterrupted(
-        [&] { return files_.open_at(top.number(), kVersionDirectory, O_RDONLY | O_DIRECTORY | O_NOFOLLOW, 0); });
-  };
-  number = open_version();
-  if (number == -ENOENT) {
-    if (!create) return {};
-    const int made = files_.make_directory_at(top.number(), kVersionDirectory, S_IRWXU);
-    if (made < 0 && made != -EEXIST) return refused("create", version_path, made);
-    number = open_version();
-  }
-  if (number < 0) return refused("open", version_path, number);
-  auto root = std::make_shared<const Root>(files_, number);
-  if (std::string refusal = judge(version_path, number); !refusal.empty()) return {nullptr, std::move(refusal)};
-  return {std::move(root), {}};
-}
-
-Store::RootResult Store::root(bool create) {
   std::lock_guard lock(root_mutex_);
   if (root_) return {root_, {}};
-  RootResult result = open_root(create);
+  RootResult result = open_root(files_, options_.directory, create);
   root_ = result.root;
   return result;
 }
@@ -240,108 +96,114 @@ LookupResult Store::lookup(const Digest& digest, const TagPolicy& policy, const 
 }
 
 LookupResult Store::find(const Digest& digest, const TagPolicy& policy, const Validator& validator) {
-  const RootResult opened = root(false);
-  if (!opened.refusal.empty()) return miss(MissReason::kDisabled, opened.refusal);
-  if (!opened.root) return miss(MissReason::kAbsent);
-  const Root& root = *opened.root;
-  if (policy.exact_) {
-    if (!is_valid_name(*policy.exact_))
-      return miss(MissReason::kOtherToolchain, fmt::format("\"{}\" is not a toolchain tag", *policy.exact_));
-    return read_entry(root, digest, *policy.exact_, validator);
+  if (policy.exact_tag() && !is_valid_name(*policy.exact_tag()))
+    return miss(MissReason::kOtherToolchain, fmt::format("\"{}\" is not a toolchain tag", *policy.exact_tag()));
+  for (bool again = false;; again = true) {
+    const RootResult opened = root(false);
+    if (!opened.refusal.empty()) return miss(MissReason::kDisabled, opened.refusal);
+    if (!opened.root) return miss(MissReason::kAbsent);
+    Found found = find_below(*opened.root, digest, policy, validator);
+    if (!found.stale || again) return std::move(found.result);
+    forget_root(opened.root);
   }
+}
 
-  const std::string hex = digest.hex();
-  const std::string prefix = hex + "-";
+Store::Found Store::find_below(const Root& root, const Digest& digest, const TagPolicy& policy,
+                               const Validator& validator) {
+  const std::string folder_name = folder_of(digest);
+  const Folder folder = open_folder(files_, root, folder_name, version_path());
+  const int number = folder.descriptor.number();
+  const auto unreadable = [&](std::string_view what, int failure) {
+    return Found{miss(MissReason::kUnreadable,
+                      fmt::format("cannot {} {}/{}: {}", what, version_path(), folder_name, words_for(failure))),
+                 failure == -ESTALE};
+  };
+  if (number == -ENOENT) return {miss(MissReason::kAbsent), is_removed(files_, root)};
+  if (number < 0) return unreadable("open", number);
+  if (!folder.refusal.empty()) return {miss(MissReason::kDisabled, folder.refusal)};
+  if (policy.exact_tag()) return read_entry(number, digest, *policy.exact_tag(), validator);
+
+  const std::string prefix = file_name_of(digest, "");
   std::vector<std::string> names;
-  if (const int failure = files_.list(root.number(), hex.substr(0, kFanOutDigits).c_str(), prefix, names);
-      failure < 0) {
-    if (failure == -ENOENT) return miss(MissReason::kAbsent);
-    if (failure == -ESTALE) forget_root(opened.root);
-    return miss(MissReason::kUnreadable, fmt::format("cannot list {}/{}/{}: {}", options_.directory, kVersionDirectory,
-                                                     hex.substr(0, kFanOutDigits), words_for(failure)));
-  }
+  const int failure = uninterrupted([&] {
+    names.clear();
+    return files_.list(number, ".", prefix, names);
+  });
+  if (failure < 0) return unreadable("list", failure);
   std::vector<std::string> tags;
   for (const std::string& name : names) {
     std::string tag = name.substr(prefix.size());
-    if (is_valid_name(tag) && policy.wants(tag)) tags.push_back(std::move(tag));
+    if (is_valid_name(tag) && policy.accepts(tag)) tags.push_back(std::move(tag));
   }
   if (tags.empty()) {
-    if (names.empty()) return miss(MissReason::kAbsent);
-    return miss(MissReason::kOtherToolchain,
-                fmt::format("{} of other toolchains, the first {}", names.size(), names.front()));
+    if (names.empty()) return {miss(MissReason::kAbsent)};
+    return {miss(MissReason::kOtherToolchain,
+                 fmt::format("{} of other toolchains, the first {}", names.size(), names.front()))};
   }
   std::sort(tags.begin(), tags.end(), is_newer_tag);
-  std::optional<LookupResult> first;
+  std::optional<Found> first;
   for (const std::string& tag : tags) {
-    LookupResult result = read_entry(root, digest, tag, validator);
-    if (result) return result;
-    if (!first) first = std::move(result);
+    Found found = read_entry(number, digest, tag, validator);
+    if (found.result) return found;
+    if (!first) first = std::move(found);
   }
   return std::move(*first);
 }
 
-LookupResult Store::read_entry(const Root& root, const Digest& digest, std::string_view tag,
-                               const Validator& validator) {
-  const std::string name = name_below_version(digest, tag);
-  const auto missed = [&](MissReason reason, std::string_view why) {
-    return miss(reason, fmt::format("{}/{}/{}: {}", options_.directory, kVersionDirectory, name, why));
-  };
-  // O_NONBLOCK: a FIFO in the place of an entry must not hold us up.
-  const Descriptor file(files_, uninterrupted([&] {
-                          return files_.open_at(root.number(), name.c_str(),
-                                                O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY, 0);
-                        }));
-  if (file.number() == -ENOENT) return miss(MissReason::kAbsent);
-  if (file.number() == -ELOOP) return missed(MissReason::kNotARegularFile, "it is a symbolic link");
-  if (file.number() == -ENXIO) return missed(MissReason::kNotARegularFile, "it is a socket or a device");
-  if (file.number() < 0) return missed(MissReason::kUnreadable, words_for(file.number()));
-
-  struct stat status{};
-  if (const int failure = files_.status(file.number(), status); failure < 0)
-    return missed(MissReason::kUnreadable, words_for(failure));
-  if (!S_ISREG(status.st_mode)) return missed(MissReason::kNotARegularFile, "it is not a regular file");
-  if (status.st_uid != files_.user() && status.st_uid != 0)
-    return missed(MissReason::kForeignOwner, fmt::format("it belongs to user {}", status.st_uid));
-  if (status.st_mode & (S_IWGRP | S_IWOTH))
-    return missed(MissReason::kLoosePermissions, "it may be written by others; remove it, or chmod go-w it");
-  if (status.st_size < 0 || static_cast<std::uint64_t>(status.st_size) > kMaxEntryBytes)
-    return missed(MissReason::kTooLarge, fmt::format("{} bytes; at most {} are read", status.st_size, kMaxEntryBytes));
-
-  const auto size = static_cast<std::size_t>(status.st_size);
-  const auto bytes = std::make_shared_for_overwrite<std::byte[]>(size);
-  std::size_t filled = 0;
-  while (filled < size) {
-    const ssize_t got =
-        uninterrupted([&] { return files_.read(file.number(), std::span(bytes.get() + filled, size - filled)); });
-    if (got < 0) return missed(MissReason::kUnreadable, words_for(got));
-    if (got == 0) break;
-    filled += static_cast<std::size_t>(got);
+Store::Found Store::read_entry(int folder, const Digest& digest, std::string_view tag, const Validator& validator) {
+  const std::string name = file_name_of(digest, tag);
+  EntryFile file(files_, folder, name);
+  LookupResult result = file.defect() ? miss(*file.defect(), file.detail()) : file.read(digest, tag, validator);
+  if (result) {
+    touch_hourly(file);
+    return {std::move(result)};
   }
-
-  auto decoded = decode(bytes, filled);
-  if (const EntryDefect* defect = std::get_if<EntryDefect>(&decoded)) {
-    const MissReason reason = reason_of(*defect);
-    if (reason == MissReason::kCorrupt) heal(root, name, status);
-    return missed(reason, describe(*defect));
-  }
-  Entry& entry = std::get<Entry>(decoded);
-  // A good entry under another's name: somebody copied or exchanged files.
-  if (entry.digest() != digest || entry.toolchain_tag() != tag)
-    return missed(MissReason::kWrongName, fmt::format("it holds {}-{}", entry.digest().hex(), entry.toolchain_tag()));
-  if (validator)
-    if (const std::optional<std::string> refusal = validator(entry)) return missed(MissReason::kRefused, *refusal);
-  LookupResult hit;
-  hit.entry = std::move(entry);
-  return hit;
+  // Unless a publisher has replaced it while we read.
+  if (result.reason == MissReason::kCorrupt && is_writable() &&
+      unlink_judged(files_, folder, name, file.identity()) == Unlinking::kRemoved)
+    healed_.fetch_add(1, std::memory_order_relaxed);
+  if (!result.detail.empty())
+    result.detail = fmt::format("{}/{}: {}", options_.directory, entry_path(digest, tag), result.detail);
+  return {std::move(result), file.is_stale()};
 }
 
-/// Removes a corrupt entry, unless its name meanwhile stands for another file: a publisher may have replaced it while
-/// we read. If that happens between our look and the removal, one good entry is lost and made again.
-void Store::heal(const Root& root, const std::string& name, const struct stat& judged) {
-  if (options_.access == StoreOptions::Access::kReadOnly) return;
-  struct stat current{};
-  if (files_.status_at(root.number(), name.c_str(), current) < 0 || !is_same_file(judged, current)) return;
-  if (files_.unlink_at(root.number(), name.c_str()) == 0) healed_.fetch_add(1, std::memory_order_relaxed);
+void Store::touch_hourly(const EntryFile& file) {
+  if (!is_writable()) return;
+  // A time in the future, by a clock that was wrong, is renewed too: it would keep the entry for as long.
+  const auto age = clock_.wall_time() - file.identity().modified();
+  if (age < kTouchInterval && age > -kTouchInterval) return;
+  if (uninterrupted([&] { return files_.touch(file.descriptor()); }) == 0)
+    touched_.fetch_add(1, std::memory_order_relaxed);
+}
+
+// ---- one maker among all processes
+
+Claim Store::claim(const Digest& digest, const TagPolicy& policy, const Validator& validator,
+                   std::chrono::nanoseconds wait_limit) {
+  Claim claim{Turn::kUnlocked, {}, ByteLock(files_)};
+  if (!is_writable()) return claim;
+  for (bool again = false;; again = true) {
+    const RootResult opened = root(true);
+    if (!opened.root) return claim;
+    claim.lock = ByteLock(files_, opened.root->number(), lock_byte_of(digest));
+    if (again || (claim.lock.opened() != -ENOENT && claim.lock.opened() != -ESTALE)) break;
+    forget_root(opened.root);
+  }
+  bool waited = false;
+  claim.turn = wait_for_turn(
+      claim.lock,
+      [&] {
+        waited = waited || !claim.lock.is_held();
+        claim.found = find(digest, policy, validator);
+        return static_cast<bool>(claim.found);
+      },
+      clock_, wait_limit);
+  const bool served = claim.turn == Turn::kServed;
+  hits_.fetch_add(served, std::memory_order_relaxed);
+  waits_.fetch_add(waited, std::memory_order_relaxed);
+  shared_.fetch_add(waited && served, std::memory_order_relaxed);
+  timeouts_.fetch_add(claim.turn == Turn::kTimedOut, std::memory_order_relaxed);
+  return claim;
 }
 
 // ---- writing
@@ -360,24 +222,36 @@ PublishOutcome Store::publish(const EntryView& entry) {
 
 /// What went wrong; empty if nothing did.
 std::string Store::try_publish(const EntryView& entry) {
-  if (options_.access == StoreOptions::Access::kReadOnly)
-    return fmt::format("the cache directory {} is used read-only", options_.directory);
+  if (!is_writable()) return fmt::format("the cache directory {} is used read-only", options_.directory);
   const std::vector<std::byte> bytes = encode(entry);
-  const std::string name = name_below_version(entry.digest, entry.toolchain_tag);
-  const std::string fan_out = name.substr(0, kFanOutDigits);
+  if (options_.byte_limit && bytes.size() > *options_.byte_limit)
+    return fmt::format("the entry has {} bytes, more than the {} that the cache {} may hold in all", bytes.size(),
+                       *options_.byte_limit, options_.directory);
+  const std::string folder_name = folder_of(entry.digest);
+  const std::string name = file_name_of(entry.digest, entry.toolchain_tag);
 
   for (bool again = false;; again = true) {
     const RootResult opened = root(true);
     if (!opened.root)
       return opened.refusal.empty() ? fmt::format("the cache directory {} vanished", options_.directory)
                                     : opened.refusal;
+    const Root& root = *opened.root;
     const char* step = "mkdir";
-    int error = -files_.make_directory_at(opened.root->number(), fan_out.c_str(), S_IRWXU);
+    int error = -uninterrupted([&] { return files_.make_directory_at(root.number(), folder_name.c_str(), S_IRWXU); });
     if (error == 0 || error == EEXIST) {
-      AtomicFile file(files_, opened.root->number(), name);
-      file.write(bytes);
-      error = file.commit();
-      step = file.failed_step();
+      const Folder folder = open_folder(files_, root, folder_name, version_path());
+      if (!folder.refusal.empty()) return folder.refusal;
+      step = "open";
+      error = folder.descriptor.number() < 0 ? -folder.descriptor.number() : 0;
+      if (error == 0) {
+        AtomicFile file(files_, folder.descriptor.number(), name);
+        file.write(bytes);
+        if (error = file.flush(); error == 0) {
+          const ByteLock room = make_room(root, name, bytes.size());  // held until the entry has its name
+          error = file.commit();
+        }
+        step = file.failed_step();
+      }
     }
     if (error == 0) return {};
     // The directory that we hold open was removed, or the server forgot it: open it by its name once more.
@@ -385,19 +259,48 @@ std::string Store::try_publish(const EntryView& entry) {
       forget_root(opened.root);
       continue;
     }
-    return fmt::format("cannot store {}/{}/{}: {}: {}", options_.directory, kVersionDirectory, name, step,
-                       words_for(-error));
+    return fmt::format("cannot store {}/{}/{}: {}: {}", version_path(), folder_name, name, step, words_for(-error));
   }
 }
 
+/// Makes room for an entry that is about to get its name. Publishers do so one at a time, or two of them would each
+/// find the room that the other one is about to fill.
+ByteLock Store::make_room(const Root& root, const std::string& incoming_name, std::uint64_t incoming_bytes) {
+  if (!options_.byte_limit) {
+    if (!swept_.exchange(true)) sweep(root, {.limit = {}, .incoming_name = incoming_name, .now = clock_.wall_time()});
+    return ByteLock(files_);
+  }
+  ByteLock lock(files_, root.number(), kEvictionByte);
+  wait_for_lock(lock, clock_, kRoomWaitLimit);
+  sweep(root, {.limit = options_.byte_limit,
+               .incoming_name = incoming_name,
+               .incoming_bytes = incoming_bytes,
+               .now = clock_.wall_time()});
+  return lock;
+}
+
+EvictionResult Store::sweep(const Root& root, const EvictionRequest& request) {
+  const std::string path = version_path();
+  const EvictionResult result = evict(files_, root, path, take_inventory(files_, root, path), request);
+  evicted_.fetch_add(result.evicted, std::memory_order_relaxed);
+  reaped_.fetch_add(result.reaped, std::memory_order_relaxed);
+  return result;
+}
+
 StoreCounters Store::counters() const {
+  const auto load = [](const std::atomic<std::uint64_t>& counter) { return counter.load(std::memory_order_relaxed); };
   StoreCounters snapshot;
-  snapshot.hits = hits_.load(std::memory_order_relaxed);
-  for (std::size_t i = 0; i < kMissReasons; ++i)
-    snapshot.misses_by_reason[i] = misses_[i].load(std::memory_order_relaxed);
-  snapshot.stores = stores_.load(std::memory_order_relaxed);
-  snapshot.failed_stores = failed_stores_.load(std::memory_order_relaxed);
-  snapshot.healed = healed_.load(std::memory_order_relaxed);
+  snapshot.hits = load(hits_);
+  for (std::size_t i = 0; i < kMissReasons; ++i) snapshot.misses_by_reason[i] = load(misses_[i]);
+  snapshot.stores = load(stores_);
+  snapshot.failed_stores = load(failed_stores_);
+  snapshot.healed = load(healed_);
+  snapshot.touched = load(touched_);
+  snapshot.evicted = load(evicted_);
+  snapshot.reaped = load(reaped_);
+  snapshot.waits = load(waits_);
+  snapshot.shared = load(shared_);
+  snapshot.timeouts = load(timeouts_);
   return snapshot;
 }
 

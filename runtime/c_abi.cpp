@@ -170,7 +170,8 @@ fm_policy default_policy() {
           .no_jit = 0,
           .log_level = FM_LOG_WARNING,
           .log = nullptr,
-          .log_user = nullptr};
+          .log_user = nullptr,
+          .cache_bytes = flashmask::kDefaultCacheBytes};
 }
 
 fm_descriptor default_descriptor() {
@@ -207,6 +208,7 @@ flashmask::Policy policy_of(const fm_policy* given) {
   policy.cache_directory = text_or_empty(c_policy.cache_directory);
   if (!policy.cache_directory.empty() && policy.cache_directory.front() != '/')
     refuse(fmt::format("cache_directory = \"{}\": an absolute path is needed", policy.cache_directory));
+  if (c_policy.cache_bytes != 0) policy.cache_bytes = c_policy.cache_bytes;
   policy.nvrtc_path = text_or_empty(c_policy.nvrtc_path);
   policy.toolchain = text_or_empty(c_policy.toolchain);
   if (!flashmask::is_toolchain_policy(policy.toolchain))
@@ -498,6 +500,7 @@ fm_status fm_policy_from_environment(fm_policy* policy) {
     owner = flashmask::Policy::from_environment();
     fm_policy filled = default_policy();
     filled.cache_directory = owner.cache_directory.c_str();
+    filled.cache_bytes = owner.cache_bytes;
     filled.nvrtc_path = owner.nvrtc_path.c_str();
     filled.toolchain = owner.toolchain.c_str();
     filled.no_jit = owner.no_jit;

@@ -2,11 +2,14 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
+#include <cstdint>
 #include <cstring>
 #include <filesystem>
 
 #include "cache/directory.h"
+#include "cache/store.h"
 #include "flashmask/runtime.h"
 #include "runtime/compile/compiler.h"
 #include "runtime/device/cuda_device.h"
@@ -62,20 +65,17 @@ void look_for_gpus(std::vector<Finding>& findings) {
     }
 }
 
-/// How many entries there are, and how large they are.
-std::string content_of(const std::string& directory) {
-  namespace fs = std::filesystem;
-  std::error_code error;
-  std::size_t count = 0;
-  std::uintmax_t bytes = 0;
-  for (fs::recursive_directory_iterator entry(directory + "/v1", error), end; !error && entry != end;
-       entry.increment(error)) {
-    std::error_code ignored;
-    if (!entry->is_regular_file(ignored) || ignored) continue;
-    ++count;
-    if (const auto size = entry->file_size(ignored); !ignored) bytes += size;
-  }
-  return fmt::format("{} entries, {:.1f} MiB", count, static_cast<double>(bytes) / (1 << 20));
+/// How many entries there are, how large they are, and what is wrong with some of them.
+std::string content_of(const Policy& policy) {
+  cache::Store store({.directory = policy.cache_directory, .access = cache::StoreOptions::Access::kReadOnly});
+  const cache::StoreContents contents = store.list();
+  const auto broken = std::count_if(contents.files.begin(), contents.files.end(),
+                                    [](const cache::StoredFile& file) { return file.defect.has_value(); });
+  const auto mebibytes = [](std::uint64_t bytes) { return static_cast<double>(bytes) / (1 << 20); };
+  std::string text = fmt::format("{} entries, {:.1f} MiB", contents.files.size(), mebibytes(contents.bytes()));
+  if (policy.cache_bytes != kUnlimitedCacheBytes) text += fmt::format(" of {:.0f}", mebibytes(policy.cache_bytes));
+  if (broken) text += fmt::format(", {} of them unusable", broken);
+  return text;
 }
 
 Finding look_at_cache(const Policy& policy) {
@@ -111,7 +111,7 @@ Finding look_at_cache(const Policy& policy) {
   if (access(path.c_str(), R_OK | W_OK | X_OK) != 0)
     return {subject, Status::kProblem, fmt::format("{} ({}) cannot be written: {}", path, owner, std::strerror(errno)),
             "Kernels are compiled in every process. Name another one with FLASHMASK_CACHE_DIR."};
-  return {subject, Status::kOk, fmt::format("{} ({}): {}", path, owner, content_of(path)), ""};
+  return {subject, Status::kOk, fmt::format("{} ({}): {}", path, owner, content_of(policy)), ""};
 }
 
 void look_at_environment(std::vector<Finding>& findings) {

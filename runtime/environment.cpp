@@ -13,6 +13,9 @@ constexpr std::string_view kPrefix = "FLASHMASK_";
 
 constexpr std::array kOwnVariables = {
     EnvironmentVariable{"FLASHMASK_CACHE_DIR", "an absolute directory, or off for no cache on disk"},
+    EnvironmentVariable{"FLASHMASK_CACHE_SIZE",
+                        "a size with its unit, such as 512MiB or 2GiB (KiB, MiB, GiB, TiB), or "
+                        "unlimited"},
     EnvironmentVariable{"FLASHMASK_NO_JIT", "0 or 1"},
     EnvironmentVariable{"FLASHMASK_NVRTC", "the full path of an NVRTC library"},
     EnvironmentVariable{"FLASHMASK_TOOLCHAIN", "any, a major version such as 13, or a build such as 13.0.88"},

@@ -1,5 +1,9 @@
 #include <fmt/format.h>
 
+#include <charconv>
+#include <cstdint>
+#include <utility>
+
 #include "cache/directory.h"
 #include "flashmask/runtime.h"
 #include "runtime/environment.h"
@@ -39,6 +43,30 @@ std::optional<std::string> parse_path(std::string_view name) {
   return value;
 }
 
+/// A size in binary units. Strict: a number without a unit means bytes to some and gigabytes to others.
+std::optional<std::uint64_t> parse_size(std::string_view text) {
+  constexpr std::pair<std::string_view, int> kUnits[] = {{"KiB", 10}, {"MiB", 20}, {"GiB", 30}, {"TiB", 40}};
+  for (const auto& [unit, shift] : kUnits) {
+    if (!text.ends_with(unit)) continue;
+    const std::string_view digits = text.substr(0, text.size() - unit.size());
+    std::uint64_t number = 0;
+    const auto [end, failure] = std::from_chars(digits.data(), digits.data() + digits.size(), number);
+    const bool whole = failure == std::errc{} && end == digits.data() + digits.size();
+    if (!whole || number == 0 || number > kUnlimitedCacheBytes >> shift) return std::nullopt;
+    return number << shift;
+  }
+  return std::nullopt;
+}
+
+std::uint64_t parse_cache_size(std::string_view name) {
+  const auto value = environment_value(name);
+  if (!value) return kDefaultCacheBytes;
+  if (*value == "unlimited") return kUnlimitedCacheBytes;
+  const auto size = parse_size(*value);
+  if (!size) refuse(name, *value);
+  return *size;
+}
+
 }  // namespace
 
 Policy Policy::from_environment() {
@@ -53,6 +81,7 @@ Policy Policy::from_environment() {
     policy.cache_directory = choice.path;
     policy.cache_refusal = choice.refusal;
   }
+  policy.cache_bytes = parse_cache_size("FLASHMASK_CACHE_SIZE");
   policy.no_jit = parse_switch("FLASHMASK_NO_JIT");
   policy.nvrtc_path = parse_path("FLASHMASK_NVRTC").value_or("");
   for (const char* name : {"CUDA_HOME", "CUDA_PATH"}) {

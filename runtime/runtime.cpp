@@ -130,6 +130,13 @@ struct Runtime::State {
         return found;
       }
       refuse_to_compile_under_policy(source);
+      // Held until the kernel is stored: of many processes that start at once, one compiles it.
+      const KernelStore::Claim claim = store.claim(digest, source);
+      if (claim.found) {
+        count(disk_hits);
+        logger.debug(fmt::format("{}: compiled by another process", to_string(source.descriptor)));
+        return claim.found;
+      }
       return compile(digest, source);
     });
   }

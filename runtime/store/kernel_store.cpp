@@ -15,7 +15,9 @@ constexpr const char* kTurnedOff = "the cache on disk is turned off by the polic
 std::unique_ptr<cache::Store> open_store(const Policy& policy) {
   if (policy.cache_directory.empty())
     return cache::Store::disabled(policy.cache_refusal.empty() ? kTurnedOff : policy.cache_refusal);
-  return std::make_unique<cache::Store>(cache::StoreOptions{.directory = policy.cache_directory});
+  cache::StoreOptions options{.directory = policy.cache_directory};
+  if (policy.cache_bytes != kUnlimitedCacheBytes) options.byte_limit = policy.cache_bytes;
+  return std::make_unique<cache::Store>(std::move(options));
 }
 
 /// Why an entry is not the kernel that the source describes, or nothing.
@@ -33,6 +35,13 @@ std::optional<std::string> refuse_entry(const cache::Entry& entry, const generat
   if (!ptx || ptx->empty()) return "it has no PTX";
   record = std::move(*parsed);
   return std::nullopt;
+}
+
+/// Makes an entry that was not refused the kernel's images.
+void take_entry(StoredKernel& kernel, cache::Entry entry) {
+  kernel.entry = std::move(entry);
+  kernel.origin = KernelOrigin::kDisk;
+  kernel.image = {*kernel.entry.section(kCubinSection), *kernel.entry.section(kPtxSection)};
 }
 
 /// Misses that tell of something wrong with the disk or its content, rather than of a kernel not yet there.
@@ -100,10 +109,25 @@ std::shared_ptr<const StoredKernel> KernelStore::find(const cache::Digest& diges
       logger_.info(message);
     return nullptr;
   }
-  kernel->entry = std::move(*found.entry);
-  kernel->origin = KernelOrigin::kDisk;
-  kernel->image = {*kernel->entry.section(kCubinSection), *kernel->entry.section(kPtxSection)};
+  take_entry(*kernel, std::move(*found.entry));
   return kernel;
+}
+
+KernelStore::Claim KernelStore::claim(const cache::Digest& digest, const generator::KernelSource& source) {
+  if (disabled_by_policy_) return {};
+  auto kernel = std::make_shared<StoredKernel>();
+  cache::Claim claim = store_->claim(
+      digest, wanted_tags(), [&](const cache::Entry& entry) { return refuse_entry(entry, source, kernel->record); });
+  if (claim.turn == cache::Turn::kServed) {
+    take_entry(*kernel, std::move(*claim.found.entry));
+    return {std::move(kernel), std::nullopt};
+  }
+  if (claim.turn == cache::Turn::kTimedOut)
+    logger_.warning(
+        fmt::format("\"{}\" is compiled here, although another process has claimed to be compiling it for "
+                    "{} seconds: is one stopped?",
+                    to_string(source.descriptor), cache::kDefaultWaitLimit.count()));
+  return {nullptr, std::move(claim)};
 }
 
 bool KernelStore::publish(const cache::Digest& digest, const StoredKernel& kernel) {

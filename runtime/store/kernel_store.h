@@ -39,6 +39,14 @@ class KernelStore {
   };
   /// Looks without touching: a corrupt entry stays, nothing is logged or counted.
   Sighting look(const cache::Digest& digest, const generator::KernelSource& source) const;
+  /// The right to compile a kernel that find() did not find, for one caller among all processes that share the
+  /// directory.
+  struct Claim {
+    std::shared_ptr<const StoredKernel> found;  ///< what another process has compiled meanwhile; null: compile it
+    std::optional<cache::Claim> held;           ///< keeps other processes waiting until it ends: after publish()
+  };
+  /// Waits while another process compiles the kernel, a minute at most. Where locks do not work, everybody compiles.
+  Claim claim(const cache::Digest& digest, const generator::KernelSource& source);
   /// Writes a compiled kernel; true if it was stored. A failure is one warning in the life of the store.
   bool publish(const cache::Digest& digest, const StoredKernel& kernel);
   /// Whether there is a disk cache at all.

@@ -78,6 +78,24 @@ TEST_F(PolicyTest, TheCacheDirectoryCanBeNamedMovedAndTurnedOff) {
   EXPECT_THAT(refusal(), AllOf(HasSubstr("FLASHMASK_CACHE_DIR"), HasSubstr("relative/folder"), HasSubstr("absolute")));
 }
 
+TEST_F(PolicyTest, TheCachesSizeIsReadStrictlyWithItsUnit) {
+  EXPECT_EQ(Policy::from_environment().cache_bytes, std::uint64_t{2} << 30);
+  for (const auto& [text, bytes] : std::map<std::string, std::uint64_t>{{"1KiB", 1024},
+                                                                        {"512MiB", std::uint64_t{512} << 20},
+                                                                        {"3GiB", std::uint64_t{3} << 30},
+                                                                        {"16777215TiB", std::uint64_t{16777215} << 40},
+                                                                        {"unlimited", kUnlimitedCacheBytes},
+                                                                        {"", kDefaultCacheBytes}}) {
+    set("FLASHMASK_CACHE_SIZE", text);
+    EXPECT_EQ(Policy::from_environment().cache_bytes, bytes) << text;
+  }
+  for (const char* wrong : {"0", "0MiB", "512", "-1MiB", "+1MiB", "1.5GiB", "1 GiB", "1GB", "1gib", "GiB", " 1GiB",
+                            "16777216TiB", "99999999999999999999KiB", "none"}) {
+    set("FLASHMASK_CACHE_SIZE", wrong);
+    EXPECT_THAT(refusal(), AllOf(HasSubstr("FLASHMASK_CACHE_SIZE"), HasSubstr(wrong), HasSubstr("unlimited")));
+  }
+}
+
 TEST_F(PolicyTest, WithoutAHomeThereIsNoCacheAndAReason) {
   unset("HOME");
   const Policy policy = Policy::from_environment();

@@ -125,6 +125,7 @@ typedef struct fm_policy {
   int log_level;               /* an fm_log_level */
   fm_log_function log;         /* null: standard error; called from any thread, one call at a time */
   void* log_user;
+  uint64_t cache_bytes; /* how large the cache may grow; 0: 2 GiB; UINT64_MAX: unlimited */
 } fm_policy;
 
 typedef struct fm_counters {

@@ -189,6 +189,10 @@ struct RuntimeCounters {
 
 enum class LogLevel { kDebug, kInfo, kWarning, kError };
 
+/// The cache's size unless a policy says otherwise: 2 GiB, about ten thousand kernels.
+inline constexpr std::uint64_t kDefaultCacheBytes = std::uint64_t{2} << 30;
+inline constexpr std::uint64_t kUnlimitedCacheBytes = ~std::uint64_t{0};
+
 /// How a runtime behaves. The environment is read in one place, Policy::from_environment(); see docs/environment.md.
 struct FLASHMASK_API Policy {
   /// Directory of the cache, absolute; empty: no disk cache. from_environment(): FLASHMASK_CACHE_DIR ("off": none),
@@ -196,6 +200,9 @@ struct FLASHMASK_API Policy {
   std::string cache_directory;
   /// Why there is no cache directory although one was wanted (no HOME, …): worth one warning. Empty otherwise.
   std::string cache_refusal;
+  /// How large the cache may grow, in bytes (FLASHMASK_CACHE_SIZE, such as 512MiB or unlimited): a kernel that is
+  /// stored displaces those that were not used for longest. A kernel larger than all of it is not stored.
+  std::uint64_t cache_bytes = kDefaultCacheBytes;
   /// Full path of the NVRTC library; empty: looked for in the usual places (FLASHMASK_NVRTC).
   std::string nvrtc_path;
   /// Folders of CUDA toolkits whose lib64 and lib are searched for NVRTC (CUDA_HOME, CUDA_PATH).

@@ -1,0 +1,71 @@
+#include "cache/eviction.h"
+
+#include <algorithm>
+#include <vector>
+
+#include "cache/entry_file.h"
+
+namespace flashmask::cache {
+namespace {
+
+/// Of equal age, by name, so that the choice repeats.
+bool is_used_before(const InventoryItem* a, const InventoryItem* b) {
+  if (a->identity.modified() != b->identity.modified()) return a->identity.modified() < b->identity.modified();
+  return a->name < b->name;
+}
+
+template <typename Unlink>
+Unlinking in_folder(FileSystem& files, const Root& root, const std::string& path, const InventoryItem& item,
+                    Unlink&& unlink) {
+  const Folder folder = open_folder(files, root, item.folder, path);
+  if (!folder.is_usable()) return Unlinking::kFailed;
+  return unlink(files, folder.descriptor.number(), item.name, item.identity);
+}
+
+}  // namespace
+
+EvictionResult evict(FileSystem& files, const Root& root, const std::string& path, const Inventory& inventory,
+                     const EvictionRequest& request) {
+  EvictionResult result;
+  for (const InventoryItem& item : inventory.temporaries) {
+    if (!item.countable || request.now - item.identity.modified() < kStaleTemporaryAge) continue;
+    const Unlinking outcome = in_folder(files, root, path, item, unlink_judged);
+    result.reaped += outcome == Unlinking::kRemoved;
+    result.failed += outcome == Unlinking::kFailed;
+  }
+
+  std::vector<const InventoryItem*> entries;
+  for (const InventoryItem& item : inventory.entries) {
+    if (!item.countable || item.name == request.incoming_name) continue;
+    entries.push_back(&item);
+    result.kept_bytes += item.identity.bytes;
+  }
+  if (!request.limit) return result;
+  const auto fits = [&] {
+    return request.incoming_bytes <= *request.limit && result.kept_bytes <= *request.limit - request.incoming_bytes;
+  };
+  if (fits()) return result;
+  std::sort(entries.begin(), entries.end(), is_used_before);
+  for (const InventoryItem* item : entries) {
+    if (fits()) break;
+    switch (in_folder(files, root, path, *item, unlink_entry)) {
+      case Unlinking::kRemoved:
+        ++result.evicted;
+        result.evicted_bytes += item->identity.bytes;
+        result.kept_bytes -= item->identity.bytes;
+        break;
+      case Unlinking::kGone:
+      case Unlinking::kForeign:  // neither removed nor counted
+        result.kept_bytes -= item->identity.bytes;
+        break;
+      case Unlinking::kChanged:  // in use: it stays, and the next one goes
+        break;
+      case Unlinking::kFailed:
+        ++result.failed;
+        break;
+    }
+  }
+  return result;
+}
+
+}  // namespace flashmask::cache
