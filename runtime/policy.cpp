@@ -7,6 +7,7 @@
 #include "cache/directory.h"
 #include "flashmask/runtime.h"
 #include "runtime/environment.h"
+#include "runtime/path_list.h"
 #include "runtime/toolchain.h"
 
 namespace flashmask {
@@ -41,6 +42,13 @@ std::optional<std::string> parse_path(std::string_view name) {
   auto value = environment_value(name);
   if (value && value->front() != '/') refuse(name, *value);
   return value;
+}
+
+std::vector<std::string> parse_paths(std::string_view name) {
+  const std::string value = environment_value(name).value_or("");
+  auto paths = parse_path_list(value);
+  if (!paths) refuse(name, value);
+  return std::move(*paths);
 }
 
 /// A size in binary units. Strict: a number without a unit means bytes to some and gigabytes to others.
@@ -82,6 +90,8 @@ Policy Policy::from_environment() {
     policy.cache_refusal = choice.refusal;
   }
   policy.cache_bytes = parse_cache_size("FLASHMASK_CACHE_SIZE");
+  policy.packs = parse_paths("FLASHMASK_PACKS");
+  policy.read_only_directories = parse_paths("FLASHMASK_CACHE_READONLY");
   policy.no_jit = parse_switch("FLASHMASK_NO_JIT");
   policy.nvrtc_path = parse_path("FLASHMASK_NVRTC").value_or("");
   for (const char* name : {"CUDA_HOME", "CUDA_PATH"}) {
