@@ -30,6 +30,8 @@ class AtomicFile {
   /// Gives the bytes their name, flushed before if they are not yet. 0, or the first error as a positive errno.
   int commit();
 
+  /// The temporary file's path, relative to the directory; empty once it has its name, or if it could not be created.
+  const std::string& temporary_path() const { return temporary_path_; }
   /// The step that failed, for a message: "create", "write", "fsync", "close", "rename"; empty if none did.
   const char* failed_step() const { return failed_step_; }
 

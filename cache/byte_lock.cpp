@@ -11,6 +11,14 @@
 #include "cache/layout.h"
 
 namespace flashmask::cache {
+namespace {
+
+int open_lock_file(FileSystem& files, int directory) {
+  constexpr int kFlags = O_RDWR | O_CREAT | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY;
+  return uninterrupted([&] { return files.open_at(directory, kLockFile, kFlags, S_IRUSR | S_IWUSR); });
+}
+
+}  // namespace
 
 off_t lock_byte_of(const Digest& digest) {
   std::uint64_t bits = 0;
@@ -21,12 +29,7 @@ off_t lock_byte_of(const Digest& digest) {
 ByteLock::ByteLock(FileSystem& files) : files_(&files), file_(files, -ENOLCK) {}
 
 ByteLock::ByteLock(FileSystem& files, int directory, off_t byte)
-    : files_(&files),
-      file_(files, uninterrupted([&] {
-              return files.open_at(directory, kLockFile, O_RDWR | O_CREAT | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY,
-                                   S_IRUSR | S_IWUSR);
-            })),
-      byte_(byte) {}
+    : files_(&files), file_(files, open_lock_file(files, directory)), byte_(byte) {}
 
 ByteLock::~ByteLock() {
   release();

@@ -14,12 +14,18 @@
 #include "cache/root.h"
 
 namespace flashmask::cache {
+namespace {
+
+int open_to_read(FileSystem& files, int folder, const std::string& name) {
+  // O_NONBLOCK: a FIFO in the place of an entry must not hold us up.
+  constexpr int kFlags = O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY;
+  return uninterrupted([&] { return files.open_at(folder, name.c_str(), kFlags, 0); });
+}
+
+}  // namespace
 
 EntryFile::EntryFile(FileSystem& files, int folder, const std::string& name)
-    : files_(files),
-      descriptor_(files, uninterrupted([&] {
-                    return files.open_at(folder, name.c_str(), O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY, 0);
-                  })) {
+    : files_(files), descriptor_(files, open_to_read(files, folder, name)) {
   judge();
 }
 
@@ -95,18 +101,18 @@ std::optional<LookupResult> EntryFile::glance() {
 Unlinking unlink_judged(FileSystem& files, int folder, const std::string& name, const FileIdentity& judged) {
   struct stat current{};
   const int looked = uninterrupted([&] { return files.status_at(folder, name.c_str(), current); });
-  if (looked == -ENOENT || looked == -ESTALE) return Unlinking::kGone;
+  if (looked == -ENOENT) return Unlinking::kGone;
   if (looked < 0) return Unlinking::kFailed;
   if (FileIdentity::of(current) != judged) return Unlinking::kChanged;
   const int removed = uninterrupted([&] { return files.unlink_at(folder, name.c_str()); });
-  if (removed == -ENOENT || removed == -ESTALE) return Unlinking::kGone;
+  if (removed == -ENOENT) return Unlinking::kGone;
   return removed < 0 ? Unlinking::kFailed : Unlinking::kRemoved;
 }
 
 Unlinking unlink_entry(FileSystem& files, int folder, const std::string& name, const FileIdentity& judged) {
   {
     EntryFile file(files, folder, name);
-    if (file.defect() == MissReason::kAbsent || file.is_stale()) return Unlinking::kGone;
+    if (file.defect() == MissReason::kAbsent) return Unlinking::kGone;
     if (file.defect() == MissReason::kUnreadable) return Unlinking::kFailed;
     // A file that others may write is served to nobody, but it is still ours to remove.
     if (file.defect() && file.defect() != MissReason::kLoosePermissions) return Unlinking::kForeign;

@@ -27,8 +27,12 @@ Unlinking in_folder(FileSystem& files, const Root& root, const std::string& path
 EvictionResult evict(FileSystem& files, const Root& root, const std::string& path, const Inventory& inventory,
                      const EvictionRequest& request) {
   EvictionResult result;
+  std::chrono::system_clock::time_point now = request.now;
+  for (const InventoryItem& item : inventory.temporaries)
+    if (item.name == request.incoming_temporary) now = item.identity.modified();
   for (const InventoryItem& item : inventory.temporaries) {
-    if (!item.countable || request.now - item.identity.modified() < kStaleTemporaryAge) continue;
+    if (!item.countable || item.name == request.incoming_temporary) continue;
+    if (now - item.identity.modified() < kStaleTemporaryAge) continue;
     const Unlinking outcome = in_folder(files, root, path, item, unlink_judged);
     result.reaped += outcome == Unlinking::kRemoved;
     result.failed += outcome == Unlinking::kFailed;
@@ -65,6 +69,7 @@ EvictionResult evict(FileSystem& files, const Root& root, const std::string& pat
         break;
     }
   }
+  result.fits = fits();
   return result;
 }
 

@@ -20,7 +20,10 @@ struct EvictionRequest {
   /// An entry that is about to get its name: neither counted (it is replaced) nor removed. "" for none.
   std::string incoming_name;
   std::uint64_t incoming_bytes = 0;
-  std::chrono::system_clock::time_point now;
+  /// The temporary file that the incoming entry still is; "" for none. It stays, and its time, which is the file
+  /// server's, is the present: by another clock, everybody's temporary files might be an hour old.
+  std::string incoming_temporary;
+  std::chrono::system_clock::time_point now;  // without such a file
 };
 
 struct EvictionResult {
@@ -29,11 +32,12 @@ struct EvictionResult {
   std::uint64_t reaped = 0;      // temporary files
   std::uint64_t kept_bytes = 0;  // of entries, without the incoming one
   std::uint64_t failed = 0;      // removals that the system refused
+  bool fits = true;              // the rest and the incoming entry are within the limit
 };
 
 /// Removes entries, the least recently used first, until the rest and the incoming one are within the limit, and stale
 /// temporary files. An entry that was used or replaced since it was listed stays, and so does whatever is no entry of
-/// ours. Failures leave more than the limit and are counted.
+/// ours. What cannot be removed may leave more than fits.
 EvictionResult evict(FileSystem& files, const Root& root, const std::string& path, const Inventory& inventory,
                      const EvictionRequest& request);
 

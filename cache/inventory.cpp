@@ -55,8 +55,13 @@ class InventoryTaker {
         continue;
       }
       struct stat status{};
-      if (uninterrupted([&] { return files_.status_at(folder.descriptor.number(), file.c_str(), status); }) < 0)
-        continue;  // gone meanwhile
+      const int looked =
+          uninterrupted([&] { return files_.status_at(folder.descriptor.number(), file.c_str(), status); });
+      if (looked == -ENOENT) continue;  // gone meanwhile
+      if (looked < 0) {
+        fail(fmt::format("{}/{}/{}", path_, name, file), words_for(looked));
+        continue;
+      }
       const bool ours = status.st_uid == files_.user() || status.st_uid == 0;
       (temporary ? inventory_.temporaries : inventory_.entries)
           .push_back({name, std::move(file), FileIdentity::of(status), S_ISREG(status.st_mode) && ours});
@@ -64,7 +69,7 @@ class InventoryTaker {
   }
 
   void fail(const std::string& path, const std::string& why) {
-    if (inventory_.failure.empty()) inventory_.failure = fmt::format("cannot list {}: {}", path, why);
+    if (inventory_.failure.empty()) inventory_.failure = fmt::format("cannot look at {}: {}", path, why);
   }
 
   FileSystem& files_;

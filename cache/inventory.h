@@ -23,7 +23,7 @@ struct Inventory {
   std::vector<InventoryItem> entries;      // whose names are those of entries; the content was not looked at
   std::vector<InventoryItem> temporaries;  // being written, or left behind
   std::vector<std::string> strays;         // "ab/notes.txt": nobody's names, never touched
-  std::string failure;                     // the first folder that could not be listed, and why; empty: none
+  std::string failure;                     // the first thing that could not be looked at, and why; empty: none
 };
 
 /// Lists all folders of a root; `path` names the root in messages. What cannot be looked at is left out.

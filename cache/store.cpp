@@ -247,7 +247,14 @@ std::string Store::try_publish(const EntryView& entry) {
         AtomicFile file(files_, folder.descriptor.number(), name);
         file.write(bytes);
         if (error = file.flush(); error == 0) {
-          const ByteLock room = make_room(root, name, bytes.size());  // held until the entry has its name
+          const Room room = make_room(root, {.limit = options_.byte_limit,
+                                             .incoming_name = name,
+                                             .incoming_bytes = bytes.size(),
+                                             .incoming_temporary = file.temporary_path(),
+                                             .now = clock_.wall_time()});
+          if (!room.made)
+            return fmt::format("the cache {} is full, and what was not used for long cannot be removed",
+                               options_.directory);
           error = file.commit();
         }
         step = file.failed_step();
@@ -265,18 +272,15 @@ std::string Store::try_publish(const EntryView& entry) {
 
 /// Makes room for an entry that is about to get its name. Publishers do so one at a time, or two of them would each
 /// find the room that the other one is about to fill.
-ByteLock Store::make_room(const Root& root, const std::string& incoming_name, std::uint64_t incoming_bytes) {
-  if (!options_.byte_limit) {
-    if (!swept_.exchange(true)) sweep(root, {.limit = {}, .incoming_name = incoming_name, .now = clock_.wall_time()});
-    return ByteLock(files_);
+Store::Room Store::make_room(const Root& root, const EvictionRequest& request) {
+  if (!request.limit) {
+    if (!swept_.exchange(true)) sweep(root, request);
+    return {ByteLock(files_)};
   }
-  ByteLock lock(files_, root.number(), kEvictionByte);
-  wait_for_lock(lock, clock_, kRoomWaitLimit);
-  sweep(root, {.limit = options_.byte_limit,
-               .incoming_name = incoming_name,
-               .incoming_bytes = incoming_bytes,
-               .now = clock_.wall_time()});
-  return lock;
+  Room room{ByteLock(files_, root.number(), kEvictionByte)};
+  wait_for_lock(room.lock, clock_, kRoomWaitLimit);
+  room.made = sweep(root, request).fits;
+  return room;
 }
 
 EvictionResult Store::sweep(const Root& root, const EvictionRequest& request) {

@@ -134,6 +134,11 @@ class Store {
     bool stale = false;  // the open root is no longer the directory of that name
   };
 
+  struct Room {
+    ByteLock lock;     // held until the entry has its name, if locks work
+    bool made = true;  // false: entries that could not be removed fill the limit
+  };
+
   RootResult root(bool create);
   void forget_root(const std::shared_ptr<const Root>& stale);
   std::string version_path() const;
@@ -144,7 +149,7 @@ class Store {
   Found read_entry(int folder, const Digest& digest, std::string_view tag, const Validator& validator);
   void touch_hourly(const EntryFile& file);
   std::string try_publish(const EntryView& entry);
-  ByteLock make_room(const Root& root, const std::string& incoming_name, std::uint64_t incoming_bytes);
+  Room make_room(const Root& root, const EvictionRequest& request);
   std::shared_ptr<const Root> root_for_removal(Removal& removal);
   StoreContents contents(bool in_full, const Validator& validator);
   EvictionResult sweep(const Root& root, const EvictionRequest& request);

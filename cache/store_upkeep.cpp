@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <cerrno>
 #include <numeric>
 #include <utility>
 
@@ -18,6 +19,13 @@ namespace {
 
 /// How long collect() waits for a publication that makes room.
 constexpr std::chrono::seconds kRoomWaitLimit{5};
+
+/// Why a folder is not used; "" if it is not there.
+std::string words_for_folder(const Folder& folder, const std::string& path, const std::string& name) {
+  const int number = folder.descriptor.number();
+  if (!folder.refusal.empty() || number >= 0 || number == -ENOENT) return folder.refusal;
+  return fmt::format("cannot open {}/{}: {}", path, name, words_for(number));
+}
 
 std::string words_for_failures(std::uint64_t count, const std::string& path) {
   return count == 0 ? "" : fmt::format("{} files in {} could not be removed: is it writable?", count, path);
@@ -54,7 +62,10 @@ StoreContents Store::contents(bool in_full, const Validator& validator) {
   }
   for (const InventoryItem& item : inventory.entries) {
     const Folder folder = open_folder(files_, *opened.root, item.folder, path);
-    if (!folder.is_usable()) continue;  // removed meanwhile, or made writable by others
+    if (!folder.is_usable()) {  // changed since the inventory
+      if (contents.failure.empty()) contents.failure = words_for_folder(folder, path, item.folder);
+      continue;
+    }
     auto [digest, tag] = *parse_file_name(item.name);
     EntryFile file(files_, folder.descriptor.number(), item.name);
     if (file.defect() == MissReason::kAbsent) continue;
@@ -102,9 +113,7 @@ Removal Store::remove(const StoredFile& file) {
   const std::string path = version_path(), folder_name = folder_of(file.digest);
   const Folder folder = open_folder(files_, *root, folder_name, path);
   if (!folder.is_usable() && folder.descriptor.number() != -ENOENT) {
-    removal.failure = folder.refusal.empty() ? fmt::format("cannot open {}/{}: {}", path, folder_name,
-                                                           words_for(folder.descriptor.number()))
-                                             : folder.refusal;
+    removal.failure = words_for_folder(folder, path, folder_name);
     return removal;
   }
   const Unlinking outcome = folder.is_usable()
@@ -124,7 +133,10 @@ Removal Store::collect(std::uint64_t limit) {
   if (!root) return removal;
   ByteLock lock(files_, root->number(), kEvictionByte);
   wait_for_lock(lock, clock_, kRoomWaitLimit);
-  const EvictionResult result = sweep(*root, {.limit = limit, .incoming_name = {}, .now = clock_.wall_time()});
+  EvictionRequest request;
+  request.limit = limit;
+  request.now = clock_.wall_time();
+  const EvictionResult result = sweep(*root, request);
   removal.files = result.evicted;
   removal.bytes = result.evicted_bytes;
   removal.temporary_files = result.reaped;
@@ -150,8 +162,9 @@ Removal Store::clear() {
     removal.kept += outcome == Unlinking::kForeign || outcome == Unlinking::kChanged;
     failed += outcome == Unlinking::kFailed;
   }
-  const EvictionResult temporaries =
-      evict(files_, *root, path, inventory, {.limit = {}, .incoming_name = {}, .now = clock_.wall_time()});
+  EvictionRequest request;  // without a limit: temporary files alone
+  request.now = clock_.wall_time();
+  const EvictionResult temporaries = evict(files_, *root, path, inventory, request);
   removal.temporary_files = temporaries.reaped;
   removal.failure =
       inventory.failure.empty() ? words_for_failures(failed + temporaries.failed, path) : inventory.failure;

@@ -17,6 +17,7 @@ class FaultyFileSystem : public FileSystem {
   /// Fails the call number `position` (from 1; 0: none) with `error`.
   FaultyFileSystem(int position, int error, Mode mode) : position_(position), error_(error), mode_(mode) {}
 
+  int error() const { return error_; }
   int calls() const { return calls_; }
   /// Whether a call was made to fail, and which.
   const std::string& failed_call() const { return failed_call_; }
@@ -63,6 +64,13 @@ class FaultyFileSystem : public FileSystem {
     if (fails("list")) return -error_;
     return FileSystem::real().list(directory, path, prefix, names);
   }
+  int lock_byte(int descriptor, off_t byte) override {
+    return fails("lock") ? -error_ : FileSystem::lock_byte(descriptor, byte);
+  }
+  int unlock_byte(int descriptor, off_t byte) override {
+    return fails("unlock") ? -error_ : FileSystem::unlock_byte(descriptor, byte);
+  }
+  int touch(int descriptor) override { return fails("touch") ? -error_ : FileSystem::touch(descriptor); }
 
  private:
   bool fails(const char* call) {
