@@ -5,7 +5,6 @@
 #include <algorithm>
 #include <array>
 #include <span>
-#include <stdexcept>
 
 #include "cache/pack_format.h"
 
@@ -35,8 +34,8 @@ class Walk {
   void step(const PackName& name, Use&& use) {
     const Entry entry = source_(name);
     if (entry.digest() != name.digest || entry.toolchain_tag() != name.tag)
-      throw std::runtime_error(fmt::format("asked for the entry {}-{}, the source gave {}-{}", name.digest.hex(),
-                                           name.tag, entry.digest().hex(), entry.toolchain_tag()));
+      throw PackError(fmt::format("asked for the entry {}-{}, the source gave {}-{}", name.digest.hex(), name.tag,
+                                  entry.digest().hex(), entry.toolchain_tag()));
     std::vector<std::byte> buffer;
     use(packed_bytes(entry, options_.drop_sections, buffer));
     if (options_.progress) options_.progress(++done_, all_);
@@ -54,12 +53,12 @@ class Walk {
 PackSize write_pack(AtomicFile& file, std::vector<PackName> names, const EntrySource& source,
                     const PackOptions& options) {
   if (names.size() > kMaxPackEntries)
-    throw std::invalid_argument(fmt::format("{} entries; a pack holds at most {}", names.size(), kMaxPackEntries));
+    throw PackError(fmt::format("{} entries; a pack holds at most {}", names.size(), kMaxPackEntries));
   std::sort(names.begin(), names.end(),
             [](const PackName& a, const PackName& b) { return precedes(a.digest, a.tag, b.digest, b.tag); });
   for (std::size_t i = 1; i < names.size(); ++i)
     if (names[i - 1].digest == names[i].digest && names[i - 1].tag == names[i].tag)
-      throw std::invalid_argument(
+      throw PackError(
           fmt::format("the entry {}-{} is named twice; a pack holds it once", names[i].digest.hex(), names[i].tag));
 
   Walk walk(source, options, names.size());
@@ -74,7 +73,7 @@ PackSize write_pack(AtomicFile& file, std::vector<PackName> names, const EntrySo
       end = record.offset + record.size;
     });
   if (end > kMaxPackBytes)
-    throw std::invalid_argument(fmt::format("a pack of {} bytes; at most {} are allowed", end, kMaxPackBytes));
+    throw PackError(fmt::format("a pack of {} bytes; at most {} are allowed", end, kMaxPackBytes));
 
   constexpr std::array<std::byte, kPackAlignment> kZeros{};
   file.write(encode_index(records, end));
@@ -83,8 +82,8 @@ PackSize write_pack(AtomicFile& file, std::vector<PackName> names, const EntrySo
     walk.step(names[i], [&](std::span<const std::byte> bytes) {
       const PackRecord& record = records[i];
       if (bytes.size() != record.size || !std::ranges::equal(bytes.last(PackRecord::kChecksumBytes), record.checksum))
-        throw std::runtime_error(fmt::format("the entry {}-{} was changed while it was packed; pack again",
-                                             names[i].digest.hex(), names[i].tag));
+        throw PackError(fmt::format("the entry {}-{} was changed while it was packed; pack again",
+                                    names[i].digest.hex(), names[i].tag));
       file.write(std::span(kZeros).first(record.offset - written));
       file.write(bytes);
       written = record.offset + record.size;

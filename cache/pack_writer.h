@@ -3,6 +3,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <functional>
+#include <stdexcept>
 #include <string>
 #include <vector>
 
@@ -30,6 +31,13 @@ struct PackSize {
   std::uint64_t bytes = 0;
 };
 
+/// Why there is no pack: a name is there twice, a limit of packs is exceeded, or the source gave another entry than it
+/// was asked for or gave before.
+class PackError : public std::runtime_error {
+ public:
+  using std::runtime_error::runtime_error;
+};
+
 /// Gives the entry of a name, with that digest and tag. May throw.
 using EntrySource = std::function<Entry(const PackName& name)>;
 
@@ -37,9 +45,7 @@ using EntrySource = std::function<Entry(const PackName& name)>;
 /// Each entry is asked for twice, first for the index and then for its bytes, so that no two of them have to be in
 /// memory at once.
 ///
-/// Throws std::invalid_argument if a name is there twice or a limit of packs is exceeded, std::runtime_error if the
-/// source gives another entry than it was asked for or gave before, and what the source and the progress throw.
-/// Failures to write are kept by the file.
+/// Throws PackError, and what the source and the progress throw. Failures to write are kept by the file.
 PackSize write_pack(AtomicFile& file, std::vector<PackName> names, const EntrySource& source,
                     const PackOptions& options = {});
 

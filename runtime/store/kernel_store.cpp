@@ -116,12 +116,6 @@ void KernelStore::warn_once(const std::string& message) {
     logger_.warning(message);
 }
 
-cache::TagPolicy KernelStore::wanted_tags() const {
-  if (toolchain_.empty()) return cache::TagPolicy::any();
-  return cache::TagPolicy::matching(
-      [wanted = toolchain_](std::string_view tag) { return accepts_toolchain(wanted, tag); });
-}
-
 std::string KernelStore::places() const {
   std::string text = own_->place();
   for (const auto& tier : shared_) text += fmt::format(", {}", tier->place());
@@ -138,7 +132,7 @@ KernelStore::Sighting KernelStore::look(const cache::Digest& digest, const gener
   };
   std::vector<std::string> misses = unusable_;
   for (const auto& tier : shared_) {
-    const cache::LookupResult found = tier->lookup(digest, wanted_tags(), validator);
+    const cache::LookupResult found = tier->lookup(digest, wanted_tags(toolchain_), validator);
     if (!found) {
       if (!found.detail.empty()) misses.push_back(found.detail);
       continue;
@@ -152,7 +146,7 @@ KernelStore::Sighting KernelStore::look(const cache::Digest& digest, const gener
     misses.push_back(own_->store().disabled_reason().value_or(kTurnedOff));
   } else {
     // A store of its own: what it counts is nobody's, and what it finds corrupt it may not remove.
-    const cache::LookupResult found = open_read_only(directory)->lookup(digest, wanted_tags(), validator);
+    const cache::LookupResult found = open_read_only(directory)->lookup(digest, wanted_tags(toolchain_), validator);
     if (found) return {KernelOrigin::kDisk, "", file_in(directory, found), std::move(record.toolchain), ""};
     if (!found.detail.empty()) misses.push_back(found.detail);
   }
@@ -169,7 +163,7 @@ std::shared_ptr<const StoredKernel> KernelStore::find(const cache::Digest& diges
     return refuse_entry(entry, source, need_, kernel->record);
   };
   const auto found_in = [&](Tier& tier) {
-    cache::LookupResult found = tier.lookup(digest, wanted_tags(), validator);
+    cache::LookupResult found = tier.lookup(digest, wanted_tags(toolchain_), validator);
     if (!found) {
       report_miss(tier, found, digest, source);
       return false;
@@ -206,7 +200,7 @@ void KernelStore::report_miss(Tier& tier, const cache::LookupResult& missed, con
 KernelStore::Claim KernelStore::claim(const cache::Digest& digest, const generator::KernelSource& source) {
   if (disabled_by_policy_) return {};
   auto kernel = std::make_shared<StoredKernel>();
-  cache::Claim claim = own_->store().claim(digest, wanted_tags(), [&](const cache::Entry& entry) {
+  cache::Claim claim = own_->store().claim(digest, wanted_tags(toolchain_), [&](const cache::Entry& entry) {
     return refuse_entry(entry, source, need_, kernel->record);
   });
   if (claim.turn == cache::Turn::kServed) {

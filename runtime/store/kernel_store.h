@@ -68,7 +68,6 @@ class KernelStore {
   class Tier;
 
   void warn_once(const std::string& message);
-  cache::TagPolicy wanted_tags() const;
   void report_miss(Tier& tier, const cache::LookupResult& missed, const cache::Digest& digest,
                    const generator::KernelSource& source);
 

@@ -126,7 +126,7 @@ TEST(PackWriter, AnEntryNamedTwiceIsRefused) {
   AtomicFile file(FileSystem::real(), AT_FDCWD, scratch.path() + "/pack");
   std::vector<PackName> names = entries.names();
   names.push_back(names.front());
-  EXPECT_THROW(write_pack(file, names, entries), std::invalid_argument);
+  EXPECT_THROW(write_pack(file, names, entries), PackError);
 }
 
 TEST(PackWriter, MoreEntriesThanTheLimitAreRefusedBeforeAnyIsRead) {
@@ -134,7 +134,7 @@ TEST(PackWriter, MoreEntriesThanTheLimitAreRefusedBeforeAnyIsRead) {
   AtomicFile file(FileSystem::real(), AT_FDCWD, scratch.path() + "/pack");
   std::vector<PackName> names(kMaxPackEntries + 1);
   const EntrySource source = [](const PackName&) -> Entry { throw std::logic_error("asked for"); };
-  EXPECT_THROW(write_pack(file, names, source), std::invalid_argument);
+  EXPECT_THROW(write_pack(file, names, source), PackError);
 }
 
 TEST(PackWriter, ASourceThatGivesAnotherEntryIsNoticed) {
@@ -143,7 +143,7 @@ TEST(PackWriter, ASourceThatGivesAnotherEntryIsNoticed) {
   const PackName wanted{digest_of("x"), "nvrtc-13.0.88"};
   const EntrySource wrong = [&](const PackName&) { return entries({digest_of("y"), "nvrtc-13.0.88"}); };
   AtomicFile file(FileSystem::real(), AT_FDCWD, scratch.path() + "/pack");
-  EXPECT_THROW(write_pack(file, {wanted}, wrong), std::runtime_error);
+  EXPECT_THROW(write_pack(file, {wanted}, wrong), PackError);
 }
 
 TEST(PackWriter, AnEntryThatChangesBetweenTheTwoWalksIsNoticed) {
@@ -157,7 +157,7 @@ TEST(PackWriter, AnEntryThatChangesBetweenTheTwoWalksIsNoticed) {
     AtomicFile file(FileSystem::real(), AT_FDCWD, scratch.path() + "/pack");
     write_pack(file, before.names(), source);
     FAIL() << "nothing was noticed";
-  } catch (const std::runtime_error& error) {
+  } catch (const PackError& error) {
     EXPECT_THAT(error.what(), HasSubstr("changed while it was packed"));
   }
   EXPECT_THAT(scratch.files(), IsEmpty());

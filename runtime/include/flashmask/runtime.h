@@ -16,6 +16,7 @@
 #include "flashmask/explanation.h"
 #include "flashmask/export.h"
 #include "flashmask/kernel_descriptor.h"
+#include "flashmask/kernel_record.h"
 #include "flashmask/mask_plan.h"
 #include "flashmask/tile_config.h"
 
@@ -103,16 +104,6 @@ struct ProblemHint {
 struct RequestOptions {
   ProblemHint hint;
   std::optional<TileConfig> config;  ///< instead of the default; an illegal one is refused
-};
-
-/// What the compiler said of a kernel.
-struct KernelResources {
-  int registers = 0;
-  int spill_store_bytes = 0;
-  int spill_load_bytes = 0;
-  int static_shared_bytes = 0;
-  int dynamic_shared_bytes = 0;
-  int stack_bytes = 0;
 };
 
 /// A launch whose rules were checked, and whose arguments the device's kernels take as they are: immutable,
