@@ -22,26 +22,26 @@ def is_ours(name):
     return name.startswith(OURS)
 
 
-def asked_for(cell, peers, tiles):
-    """The names of the candidates of a cell; `tiles`: as tile_option() makes them."""
+def asked_for(cell, peers, configs):
+    """The names of the candidates of a cell; `configs`: as config_option() makes them."""
     ours = [OURS] + ([DETERMINISTIC] if cell.pass_ == "backward" else [])
-    ours += [f"{OURS} {config}" for pass_, config in tiles if pass_ in (None, cell.pass_)]
+    ours += [f"{OURS} {config}" for pass_, config in configs if pass_ in (None, cell.pass_)]
     return ours + list(peers)
 
 
-def tile_option(text):
-    """For argparse: (pass or None, "Q,K,WARPS,STAGES…")."""
-    match = re.fullmatch(r"(?:(forward|backward):)?(\d+,\d+,\d+,\d+(?:,[01](?:,\d+)?)?)", text)
+def config_option(text):
+    """For argparse: (pass or None, the configuration as a text that the library reads)."""
+    match = re.fullmatch(r"(?:(forward|backward):)?(\d+x\d+,\S+)", text)
     if not match:
-        raise argparse.ArgumentTypeError(
-            f"{text}: [PASS:]TILE_Q,TILE_K,WARPS,STAGES[,QUERY_IN_REGISTERS[,COLUMN_WARPS]] is needed")
+        raise argparse.ArgumentTypeError(f"{text}: [PASS:]CONFIG is needed, as `flashmask explain` writes it: "
+                                         "128x128,w8,s2,overlap,turns,q2")
     return match.groups()
 
 
 def config_of(name):
     """Of a candidate of ours: the configuration in its name, or None for the default."""
     config = name[len(OURS):].strip()
-    return tuple(int(part) for part in config.split(",")) if config[:1].isdigit() else None
+    return config if config[:1].isdigit() else None
 
 
 # ---- Ours -----------------------------------------------------------------------------------------------------------

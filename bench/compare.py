@@ -2,7 +2,7 @@
 """Times libflashmask's forward and backward beside PyTorch's attention on the same tensors, on one GPU.
 
     python3 bench/compare.py --json h100.json                # again, until it says that 0 cells are left
-    python3 bench/compare.py --shapes model --passes forward --masks causal --tile 128,64,8,2,0
+    python3 bench/compare.py --shapes model --passes forward --masks causal --config 128x64,w8,s2,overlap
     python3 bench/compare.py --list --shapes paper           # needs neither torch nor a GPU
     python3 bench/compare.py --device emulator --self-check  # nor does this: proves the bindings
 
@@ -46,9 +46,9 @@ def parse_options(arguments):
     group = parser.add_argument_group("candidates and method")
     group.add_argument("--peers", type=cells.listed(str, candidates.PEERS), default=["cudnn", "fa2", "flex"],
                        help="cudnn, fa2, flex (needs a C compiler); dense: a boolean mask, up to 8K")
-    group.add_argument("--tile", type=candidates.tile_option, action="append", default=[],
-                       metavar="[PASS:]Q,K,WARPS,STAGES[,QREG[,COLUMNS]]",
-                       help="also time this configuration; may be given again")
+    group.add_argument("--config", type=candidates.config_option, action="append", default=[],
+                       metavar="[PASS:]CONFIG",
+                       help="also time this configuration, as `flashmask explain` writes it; may be given again")
     group.add_argument("--rounds", type=cells.positive, default=31, help="at most; at least 3 (default: 31)")
     group.add_argument("--cell-seconds", type=float, default=1.5, metavar="SECONDS",
                        help="of GPU time for the rounds of a cell (default: 1.5)")
@@ -100,7 +100,7 @@ def measure(options, planned, started):
     schedule = Schedule(results, lambda: CellProcess(command), identify,
                         Limits(options.budget, started, options.cell_limit), tell=tell)
     outcome = schedule.run([cell for _, cell in planned],
-                           lambda cell: candidates.asked_for(cell, options.peers, options.tile), options.retry)
+                           lambda cell: candidates.asked_for(cell, options.peers, options.config), options.retry)
     if options.json:
         for path in report.write(options.json):
             print(path)

@@ -55,7 +55,7 @@ class TileConfig(Sized):
 class KernelInfo(Sized):
     _fields_ = [("struct_size", c_size_t), ("digest", c_char * 65), ("origin", c_int), ("tile_q", c_int),
                 ("tile_k", c_int), ("warps", c_int), ("stages", c_int), ("registers", c_int), ("spill_bytes", c_int),
-                ("shared_bytes", c_int)]
+                ("shared_bytes", c_int), ("config", c_char * 64)]
 
 
 class Tensor(ctypes.Structure):
@@ -122,6 +122,7 @@ class Library:
             "fm_device_synchronize": [c_void_p, c_void_p],
             "fm_runtime_create": [c_void_p, POINTER(Policy), POINTER(c_void_p)],
             "fm_runtime_get_counters": [c_void_p, POINTER(Counters)],
+            "fm_tile_config_parse": [c_char_p, POINTER(TileConfig)],
             "fm_runtime_request": [c_void_p, POINTER(Descriptor), POINTER(TileConfig), POINTER(c_void_p)],
             "fm_kernel_get_info": [c_void_p, POINTER(KernelInfo)],
             "fm_kernel_workspace_size": [c_void_p, POINTER(ForwardArgs), POINTER(c_size_t)],
@@ -143,14 +144,13 @@ class Library:
         for name in releases:
             getattr(self._c, name).argtypes = [c_void_p]
             getattr(self._c, name).restype = None
-        for name, arguments in calls.items():
-            getattr(self._c, name).argtypes = arguments
-            getattr(self._c, name).restype = c_int
         for name, struct in (("fm_init_policy", Policy), ("fm_init_descriptor", Descriptor),
                              ("fm_init_forward_args", ForwardArgs), ("fm_init_backward_args", BackwardArgs),
                              ("fm_init_mask_shape", MaskShape)):
-            getattr(self._c, name).argtypes = [POINTER(struct)]
-            getattr(self._c, name).restype = None
+            calls[name] = [POINTER(struct), c_size_t]
+        for name, arguments in calls.items():
+            getattr(self._c, name).argtypes = arguments
+            getattr(self._c, name).restype = c_int
 
     def call(self, name, *arguments):
         status = getattr(self._c, name)(*arguments)
@@ -164,7 +164,7 @@ class Library:
     def initialised(self, struct, name):
         """A struct with the library's defaults."""
         value = struct()
-        getattr(self._c, name)(byref(value))
+        self.call(name, byref(value), ctypes.sizeof(struct))
         return value
 
     def mask_shape(self, mask_form, seqlen_q, seqlen_k, batch=1, num_heads=1, window=(-1, -1),
@@ -247,8 +247,8 @@ class Kernel(Handle):
 
     @property
     def config(self):
-        i = self.info
-        return f"{i.tile_q}x{i.tile_k} w{i.warps} s{i.stages}"
+        """All of the tile configuration: "128x128,w8,s2,turns,q2"."""
+        return self.info.config.decode()
 
     def workspace_size(self, args):
         """Bytes of device memory that launch() needs; may be 0."""
@@ -308,8 +308,7 @@ class Runtime(Handle):
 
     def request(self, dtype, head_dim, mask_form="none", alignment="bottom-right", config=None, head_dim_v=None,
                 pass_="forward", deterministic=False):
-        """A kernel; `config` is (tile_q, tile_k, warps, stages) and as many as are wanted of (query_in_registers,
-        column_warps, overlap, turns, query_slots), or None for the default."""
+        """A kernel; `config` is a text like Kernel.config, or None for the default."""
         descriptor = self.library.initialised(Descriptor, "fm_init_descriptor")
         descriptor.pass_ = PASSES[pass_]
         descriptor.deterministic = deterministic
@@ -320,8 +319,8 @@ class Runtime(Handle):
         descriptor.causal_alignment = ALIGNMENTS[alignment]
         tiles = None
         if config:
-            names = [name for name, _ in TileConfig._fields_[1:]]
-            tiles = TileConfig(**dict(zip(names, config)))
+            tiles = TileConfig()
+            self.library.call("fm_tile_config_parse", config.encode(), byref(tiles))
         handle = c_void_p()
         self.library.call("fm_runtime_request", self.handle, byref(descriptor), byref(tiles) if tiles else None,
                           byref(handle))

@@ -21,6 +21,7 @@ constexpr std::array kOwnVariables = {
     EnvironmentVariable{"FLASHMASK_NO_JIT", "0 or 1"},
     EnvironmentVariable{"FLASHMASK_NVRTC", "the full path of an NVRTC library"},
     EnvironmentVariable{"FLASHMASK_TOOLCHAIN", "any, a major version such as 13, or a build such as 13.0.88"},
+    EnvironmentVariable{"FLASHMASK_RECORD", "an absolute path of a manifest, which need not be there"},
     EnvironmentVariable{"FLASHMASK_LOG", "debug, info, warning, error or off"},
 };
 

@@ -44,12 +44,12 @@ CacheRemoval told(const cache::Removal& removal) {
 
 std::uint64_t CacheContents::bytes() const {
   return std::accumulate(kernels.begin(), kernels.end(), std::uint64_t{0},
-                         [](std::uint64_t sum, const CachedKernel& kernel) { return sum + kernel.bytes; });
+                         [](std::uint64_t sum, const CacheEntry& kernel) { return sum + kernel.bytes; });
 }
 
 std::size_t CacheContents::broken() const {
   return static_cast<std::size_t>(
-      std::count_if(kernels.begin(), kernels.end(), [](const CachedKernel& kernel) { return !kernel.record; }));
+      std::count_if(kernels.begin(), kernels.end(), [](const CacheEntry& kernel) { return !kernel.record; }));
 }
 
 struct KernelCache::State {
@@ -111,12 +111,12 @@ CacheContents KernelCache::list() const {
   return list_kernels(state_->reader);
 }
 
-std::vector<CachedKernel> KernelCache::find(std::string_view digest_prefix) const {
+std::vector<CacheEntry> KernelCache::find(std::string_view digest_prefix) const {
   const cache::Digest digest = state_->digest_of_prefix(digest_prefix);
-  std::vector<CachedKernel> kernels;
+  std::vector<CacheEntry> kernels;
   for (const cache::StoredFile& file : state_->reader.list().files) {
     if (file.digest != digest) continue;
-    CachedKernel& kernel = kernels.emplace_back();
+    CacheEntry& kernel = kernels.emplace_back();
     kernel.digest = digest.hex();
     kernel.toolchain_tag = file.toolchain_tag;
     kernel.place = fmt::format("{}/{}", directory(), file.path);

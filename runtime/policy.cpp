@@ -104,6 +104,7 @@ Policy Policy::from_environment() {
     if (!is_toolchain_policy(*value)) refuse("FLASHMASK_TOOLCHAIN", *value);
     policy.toolchain = *value;
   }
+  policy.record_path = parse_path("FLASHMASK_RECORD").value_or("");
   policy.log_level = parse_log_level("FLASHMASK_LOG");
   return policy;
 }

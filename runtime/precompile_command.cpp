@@ -3,6 +3,21 @@
 #include <fmt/format.h>
 
 namespace flashmask {
+namespace {
+
+/// As one word of a shell.
+std::string quoted(std::string_view text) {
+  std::string word = "'";
+  for (const char character : text) {
+    if (character == '\'')
+      word += "'\\''";
+    else
+      word += character;
+  }
+  return word + "'";
+}
+
+}  // namespace
 
 std::string precompile_command(const KernelDescriptor& descriptor, const TileConfig& config) {
   if (!is_attention(descriptor.pass))
@@ -23,6 +38,15 @@ std::string precompile_command(const KernelDescriptor& descriptor, const TileCon
   if (const TileConfig usual = default_tile_config(descriptor); !(config == usual))
     command += fmt::format(" --config {}", to_word(config));
   return command;
+}
+
+std::string precompile_hint(const Policy& policy, const KernelDescriptor& descriptor, const TileConfig& config) {
+  const std::string command = precompile_command(descriptor, config);
+  if (policy.cache_directory.empty())
+    return fmt::format("Name a cache directory with FLASHMASK_CACHE_DIR, and compile the kernel into it: {}", command);
+  std::string variables = fmt::format("FLASHMASK_NO_JIT=0 FLASHMASK_CACHE_DIR={} ", quoted(policy.cache_directory));
+  if (!policy.toolchain.empty()) variables += fmt::format("FLASHMASK_TOOLCHAIN={} ", quoted(policy.toolchain));
+  return fmt::format("Compile it beforehand: {}{}", variables, command);
 }
 
 }  // namespace flashmask

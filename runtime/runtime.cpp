@@ -18,6 +18,7 @@
 #include "runtime/forward_sm90_kernel.h"
 #include "runtime/kernel_table.h"
 #include "runtime/logger.h"
+#include "runtime/manifest/request_recorder.h"
 #include "runtime/plan/plan_kernels.h"
 #include "runtime/precompile_command.h"
 #include "runtime/refusal.h"
@@ -84,12 +85,14 @@ struct Runtime::State {
       : device(std::move(used_device)),
         policy(std::move(used_policy)),
         logger(policy),
+        recorder(policy.record_path, logger),
         store(policy, logger, ptx_need_of(device.get())),
         compiler(policy) {}
 
   std::shared_ptr<Device> device;
   Policy policy;
   Logger logger;
+  RequestRecorder recorder;
   KernelStore store;
   compile::Compiler compiler;
   KernelTable table;
@@ -152,14 +155,10 @@ struct Runtime::State {
     if (!policy.no_jit) return;
     std::string unusable;
     for (const std::string& refusal : store.unusable()) unusable += fmt::format("; {}", refusal);
-    throw Error(
-        ErrorCode::kNotCached,
-        fmt::format("\"{}\" ({}) is not in {}, and compiling is forbidden (FLASHMASK_NO_JIT){}",
-                    to_string(source.descriptor), to_string(source.config), store.places(), unusable),
-        fmt::format(
-            "Compile it beforehand: FLASHMASK_NO_JIT=0 {}{}",
-            policy.cache_directory.empty() ? "" : fmt::format("FLASHMASK_CACHE_DIR='{}' ", policy.cache_directory),
-            precompile_command(source.descriptor, source.config)));
+    throw Error(ErrorCode::kNotCached,
+                fmt::format("\"{}\" ({}) is not in {}, and compiling is forbidden (FLASHMASK_NO_JIT){}",
+                            to_string(source.descriptor), to_string(source.config), store.places(), unusable),
+                precompile_hint(policy, source.descriptor, source.config));
   }
 
   std::shared_ptr<const StoredKernel> compile(const cache::Digest& digest, const generator::KernelSource& source) {
@@ -205,7 +204,13 @@ struct Runtime::State {
     if (auto refusal = refuse_target(descriptor.target, device->properties()))
       throw Error(ErrorCode::kUnsupported, *refusal,
                   fmt::format("Request target {}.", to_string(device->properties().target)));
+    recorder.note({descriptor, options.config});
     const cache::Digest digest = digest_of(source);
+    if (options.stream && !flights.has(digest) && device->is_capturing(*options.stream))
+      throw Error(ErrorCode::kCapturing,
+                  fmt::format("\"{}\" ({}) is not loaded, and its stream is being captured", to_string(descriptor),
+                              to_string(source.config)),
+                  "Request it once before the capture begins; then a request is a lookup.");
     bool made = false;
     std::shared_ptr<const Loaded> loaded = flights.run(digest, [&]() -> std::shared_ptr<const Loaded> {
       const std::shared_ptr<const StoredKernel> stored = obtain(digest, source, made);
@@ -311,6 +316,10 @@ CompiledKernel Runtime::compile(const KernelDescriptor& descriptor, const Reques
   kernel.origin = made ? stored->origin : KernelOrigin::kMemory;
   kernel.compile_seconds = stored->record.compile_seconds;
   return kernel;
+}
+
+void Runtime::forget_images(const std::string& digest) {
+  if (const auto parsed = cache::Digest::from_hex(digest)) state_->images.forget(*parsed);
 }
 
 Explanation Runtime::explain(const KernelDescriptor& descriptor, const RequestOptions& options) const {

@@ -44,8 +44,9 @@ case $cuda in auto | toolkit | wheels) ;; *) usage >&2; exit 2 ;; esac
 
 packages=(
   g++ cmake ninja-build pkg-config python3
-  libfmt-dev libspdlog-dev libcli11-dev nlohmann-json3-dev libssl-dev libxxhash-dev  # the library and the command
-  libgtest-dev libgmock-dev libbenchmark-dev                                         # tests and benchmarks
+  libfmt-dev libspdlog-dev libcli11-dev nlohmann-json3-dev libssl-dev libxxhash-dev libdlpack-dev
+  libtomlplusplus-dev                                                                # … of the library and the command
+  libgtest-dev libgmock-dev libbenchmark-dev abigail-tools                           # tests and benchmarks
 )
 if $dev; then packages+=(clang-format-19 clang-tidy-19); fi
 

@@ -41,14 +41,14 @@ int main(void) {
   check(fm_runtime_create(device, NULL, &runtime), "create a runtime");
 
   fm_descriptor descriptor;
-  fm_init_descriptor(&descriptor);
+  fm_init_descriptor(&descriptor, sizeof descriptor);
   descriptor.head_dim_qk = descriptor.head_dim_v = kHeadDim;
   descriptor.mask_form = FM_MASK_CAUSAL;
   fm_kernel* kernel = NULL;
   check(fm_runtime_request(runtime, &descriptor, NULL, &kernel), "request a kernel");
 
   fm_forward_args launch;
-  fm_init_forward_args(&launch);
+  fm_init_forward_args(&launch, sizeof launch);
   launch.batch = 1;
   launch.seqlen_q = launch.seqlen_k = kTokens;
   launch.num_heads_q = launch.num_heads_kv = kHeads;

@@ -126,6 +126,7 @@ class CudaDevice final : public Device {
     driver_.check(driver_.device_total_mem(&memory, device), "cuDeviceTotalMem", "asking for the GPU's memory");
     properties_.kind = DeviceKind::kCuda;
     properties_.name = name;
+    properties_.ordinal = ordinal;
     properties_.target = target_for_capability(10 * attribute(CU_DEVICE_ATTRIBUTE_COMPUTE_CAPABILITY_MAJOR) +
                                                attribute(CU_DEVICE_ATTRIBUTE_COMPUTE_CAPABILITY_MINOR));
     properties_.multiprocessors = attribute(CU_DEVICE_ATTRIBUTE_MULTIPROCESSOR_COUNT);
@@ -185,6 +186,17 @@ class CudaDevice final : public Device {
   void synchronize(Stream stream) override {
     const CurrentContext current(*context_);
     finish(stream, "waiting for the stream");
+  }
+
+  bool is_capturing(Stream stream) const override {
+    if (!driver_.stream_is_capturing) return false;
+    const CurrentContext current(*context_);
+    CUstreamCaptureStatus status = CU_STREAM_CAPTURE_STATUS_NONE;
+    const CUresult result = driver_.stream_is_capturing(stream_of(stream), &status);
+    // The default stream is never captured itself, but waits for streams that are.
+    if (result == CUDA_ERROR_STREAM_CAPTURE_IMPLICIT) return true;
+    driver_.check(result, "cuStreamIsCapturing", "asking whether the stream is captured");
+    return status != CU_STREAM_CAPTURE_STATUS_NONE;
   }
 
   std::shared_ptr<const LoadedKernel> load(const KernelImage& image, const std::string& entry,

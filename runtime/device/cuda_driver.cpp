@@ -84,6 +84,7 @@ void CudaDriver::bind() {
   required(stream_synchronize, "cuStreamSynchronize", 2000);
   required(function_set_attribute, "cuFuncSetAttribute", 9000);
   required(launch_kernel, "cuLaunchKernel", 4000);
+  optional(stream_is_capturing, "cuStreamIsCapturing", 10000);
   optional(library_load_data, "cuLibraryLoadData", 12000);
   optional(library_unload, "cuLibraryUnload", 12000);
   optional(library_get_kernel, "cuLibraryGetKernel", 12000);

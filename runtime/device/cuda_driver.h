@@ -44,6 +44,9 @@ class CudaDriver {
   PFN_cuFuncSetAttribute_v9000 function_set_attribute = nullptr;
   PFN_cuLaunchKernel_v4000 launch_kernel = nullptr;
 
+  // Null with a driver that lacks it: no stream counts as captured then.
+  PFN_cuStreamIsCapturing_v10000 stream_is_capturing = nullptr;
+
   // Since 12.0: null with an older driver, which cannot load a kernel then.
   PFN_cuLibraryLoadData_v12000 library_load_data = nullptr;
   PFN_cuLibraryUnload_v12000 library_unload = nullptr;

@@ -19,7 +19,7 @@ class KernelReader {
  public:
   cache::Validator validator();
   /// Fills in what is known of a kernel from the result of a lookup or a read with the validator.
-  void describe(const cache::LookupResult& found, CachedKernel& kernel);
+  void describe(const cache::LookupResult& found, CacheEntry& kernel);
 
  private:
   KernelRecord record_;

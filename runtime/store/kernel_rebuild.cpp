@@ -106,10 +106,10 @@ Policy without_cache(Policy policy) {
 std::vector<RebuiltKernel> rebuild_kernels(cache::Store& reader, Runtime& compiler, const CacheProgress& progress) {
   require_no_cache(compiler.policy());
   CacheContents contents = list_kernels(reader);
-  std::erase_if(contents.kernels, [](const CachedKernel& kernel) { return !kernel.record; });
+  std::erase_if(contents.kernels, [](const CacheEntry& kernel) { return !kernel.record; });
   std::vector<RebuiltKernel> rebuilt;
   std::string compiler_tag;
-  for (CachedKernel& kernel : contents.kernels) {
+  for (CacheEntry& kernel : contents.kernels) {
     KernelReader judge;
     const cache::LookupResult found = reader.lookup(*cache::Digest::from_hex(kernel.digest),
                                                     cache::TagPolicy::exact(kernel.toolchain_tag), judge.validator());

@@ -22,7 +22,7 @@ constexpr mode_t kPackMode = S_IRUSR | S_IWUSR | S_IRGRP | S_IROTH;
 
 std::vector<cache::PackName> choose(const CacheContents& contents, const ExportOptions& options, ExportReport& report) {
   std::vector<cache::PackName> names;
-  for (const CachedKernel& kernel : contents.kernels) {
+  for (const CacheEntry& kernel : contents.kernels) {
     if (!kernel.record)
       ++report.broken;
     else if (options.wanted && !options.wanted(kernel))

@@ -114,17 +114,17 @@ class Candidates(unittest.TestCase):
 
     def test_a_configuration_is_asked_for_in_the_passes_that_it_names(self):
         cell = cells.Cell("backward", "full", "bf16", 64, 128, 1, 1, 1)
-        tiles = [candidates.tile_option(text) for text in
-                 ("backward:64,128,8,2,0,2", "forward:128,64,4,2", "32,64,4,2,1")]
-        asked = candidates.asked_for(cell, [], tiles)
-        self.assertEqual(asked[2:], ["flashmask 64,128,8,2,0,2", "flashmask 32,64,4,2,1"])
+        configs = [candidates.config_option(text) for text in
+                   ("backward:64x128,w8,s2,c2", "forward:128x64,w4,s2", "32x64,w4,s2,qreg")]
+        asked = candidates.asked_for(cell, [], configs)
+        self.assertEqual(asked[2:], ["flashmask 64x128,w8,s2,c2", "flashmask 32x64,w4,s2,qreg"])
         self.assertEqual([candidates.config_of(name) for name in asked],
-                         [None, None, (64, 128, 8, 2, 0, 2), (32, 64, 4, 2, 1)])
+                         [None, None, "64x128,w8,s2,c2", "32x64,w4,s2,qreg"])
 
     def test_a_configuration_that_is_none_is_refused(self):
-        for text in ("128,64", "128,64,4,2,7", "sideways:128,64,4,2", "128,64,4,2,0,1,9"):
+        for text in ("128,64", "128x64", "sideways:128x64,w4,s2", "128x64 w4 s2"):
             with self.assertRaises(argparse.ArgumentTypeError):
-                candidates.tile_option(text)
+                candidates.config_option(text)
 
 
 class Flops(unittest.TestCase):

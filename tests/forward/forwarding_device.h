@@ -27,6 +27,7 @@ class ForwardingDevice : public Device {
     device_->fill(destination, value, bytes, stream);
   }
   void synchronize(Stream stream) override { device_->synchronize(stream); }
+  bool is_capturing(Stream stream) const override { return device_->is_capturing(stream); }
   std::shared_ptr<const LoadedKernel> load(const KernelImage& image, const std::string& entry,
                                            std::uint32_t shared_bytes) override {
     return device_->load(image, entry, shared_bytes);

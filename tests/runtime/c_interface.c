@@ -23,9 +23,11 @@ int c_versions_and_names(void) {
 
 int c_bad_input_is_a_status_and_a_text(const char* cache_directory) {
   fm_policy policy;
+  fm_device* device = NULL;
   fm_runtime* runtime = NULL;
   fm_kernel* kernel = NULL;
   fm_descriptor descriptor;
+  fm_tile_config config;
   fm_counters counters;
   fm_origin origin = FM_FROM_MEMORY;
   struct {
@@ -33,15 +35,19 @@ int c_bad_input_is_a_status_and_a_text(const char* cache_directory) {
     int unknown;
   } newer;
 
-  REQUIRE(fm_device_open_emulator("sm_1", 0, NULL) == FM_INVALID_ARGUMENT);
+  REQUIRE(fm_device_open_emulator("sm_1", 0, &device) == FM_INVALID_ARGUMENT);
   REQUIRE(strstr(fm_last_error(), "sm_1") != NULL);
+  REQUIRE(fm_device_open_emulator("sm_80", 0, NULL) == FM_INVALID_ARGUMENT);
+  REQUIRE(strstr(fm_last_error(), "device is null") != NULL);
   REQUIRE(fm_runtime_create(NULL, NULL, NULL) == FM_INVALID_ARGUMENT);
+  REQUIRE(fm_init_policy(NULL, sizeof policy) == FM_INVALID_ARGUMENT);
+  REQUIRE(fm_init_policy(&policy, 1) == FM_INVALID_ARGUMENT);
 
-  fm_init_policy(&policy);
+  fm_init_policy(&policy, sizeof policy);
   policy.struct_size = 0;
   REQUIRE(fm_runtime_create(NULL, &policy, &runtime) == FM_INVALID_ARGUMENT);
   REQUIRE(strstr(fm_last_error(), "struct_size") != NULL);
-  fm_init_policy(&policy);
+  fm_init_policy(&policy, sizeof policy);
   policy.cache_directory = "relative";
   REQUIRE(fm_runtime_create(NULL, &policy, &runtime) == FM_INVALID_ARGUMENT);
   policy.cache_directory = cache_directory;
@@ -51,7 +57,7 @@ int c_bad_input_is_a_status_and_a_text(const char* cache_directory) {
   policy.no_jit = 1;
   REQUIRE(fm_runtime_create(NULL, &policy, &runtime) == FM_OK);
 
-  fm_init_descriptor(&descriptor);
+  fm_init_descriptor(&descriptor, sizeof descriptor);
   REQUIRE(fm_runtime_compile(runtime, &descriptor, NULL, &origin) == FM_INVALID_ARGUMENT); /* no target, no device */
   descriptor.target = "sm_80";
   REQUIRE(fm_runtime_request(runtime, &descriptor, NULL, &kernel) == FM_INVALID_ARGUMENT); /* no device */
@@ -60,18 +66,26 @@ int c_bad_input_is_a_status_and_a_text(const char* cache_directory) {
   descriptor.head_dim_qk = 100;
   REQUIRE(fm_runtime_compile(runtime, &descriptor, NULL, &origin) == FM_INVALID_ARGUMENT);
   REQUIRE(strstr(fm_last_error(), "100") != NULL);
-  fm_init_descriptor(&descriptor);
+  fm_init_descriptor(&descriptor, sizeof descriptor);
   descriptor.mask_form = 12;
   REQUIRE(fm_runtime_compile(runtime, &descriptor, NULL, &origin) == FM_INVALID_ARGUMENT);
   REQUIRE(strstr(fm_last_error(), "mask_form = 12") != NULL);
 
   memset(&newer, 0, sizeof newer);
-  fm_init_descriptor(&newer.known);
+  fm_init_descriptor(&newer.known, sizeof newer.known);
   newer.known.target = "sm_80";
   newer.known.struct_size = sizeof newer;
   REQUIRE(fm_runtime_compile(runtime, &newer.known, NULL, &origin) == FM_NOT_CACHED); /* zeros may be heeded */
   newer.unknown = 1;
   REQUIRE(fm_runtime_compile(runtime, &newer.known, NULL, &origin) == FM_INVALID_ARGUMENT);
+
+  config.struct_size = sizeof config;
+  REQUIRE(fm_tile_config_parse("128x64,w4,s2,turns,q2", &config) == FM_OK);
+  REQUIRE(config.tile_q == 128 && config.tile_k == 64 && config.warps == 4 && config.stages == 2);
+  REQUIRE(!config.query_in_registers && !config.overlap && config.turns && config.query_slots == 2);
+  REQUIRE(fm_tile_config_parse("128x64,w4", &config) == FM_INVALID_ARGUMENT);
+  REQUIRE(strstr(fm_last_error(), "\"128x64,w4\"") != NULL);
+  REQUIRE(fm_tile_config_parse(NULL, &config) == FM_INVALID_ARGUMENT);
 
   counters.struct_size = sizeof counters;
   REQUIRE(fm_runtime_get_counters(runtime, &counters) == FM_OK);
@@ -109,6 +123,7 @@ int c_forward_on_the_emulator(const char* cache_directory, const char* target, i
   fm_descriptor descriptor;
   fm_forward_args args;
   fm_device_info device_info;
+  fm_tile_config config;
   fm_kernel_info kernel_info;
 
   for (i = 0; i < kDim; ++i) {
@@ -129,10 +144,10 @@ int c_forward_on_the_emulator(const char* cache_directory, const char* target, i
   REQUIRE(fm_device_copy_in(device, key, zeros, sizeof zeros, NULL) == FM_OK);
   REQUIRE(fm_device_copy_in(device, value, values, sizeof values, NULL) == FM_OK);
 
-  fm_init_policy(&policy);
+  fm_init_policy(&policy, sizeof policy);
   policy.cache_directory = cache_directory;
   REQUIRE(fm_runtime_create(device, &policy, &runtime) == FM_OK);
-  fm_init_descriptor(&descriptor);
+  fm_init_descriptor(&descriptor, sizeof descriptor);
   descriptor.dtype = FM_FLOAT16;
   descriptor.head_dim_qk = kDim;
   descriptor.head_dim_v = kDim;
@@ -142,8 +157,11 @@ int c_forward_on_the_emulator(const char* cache_directory, const char* target, i
   kernel_info.struct_size = sizeof kernel_info;
   REQUIRE(fm_kernel_get_info(kernel, &kernel_info) == FM_OK);
   REQUIRE(strlen(kernel_info.digest) == 64 && kernel_info.registers > 0 && kernel_info.tile_q > 0);
+  config.struct_size = sizeof config;
+  REQUIRE(fm_tile_config_parse(kernel_info.config, &config) == FM_OK);
+  REQUIRE(config.tile_q == kernel_info.tile_q && config.stages == kernel_info.stages);
 
-  fm_init_forward_args(&args);
+  fm_init_forward_args(&args, sizeof args);
   args.batch = 1;
   args.seqlen_q = 1;
   args.seqlen_k = 2;
@@ -189,16 +207,16 @@ int c_backward_arguments_are_checked(const char* cache_directory) {
   fm_backward_args args;
 
   REQUIRE(fm_device_open_emulator("sm_80", 0, &device) == FM_OK);
-  fm_init_policy(&policy);
+  fm_init_policy(&policy, sizeof policy);
   policy.cache_directory = cache_directory;
   REQUIRE(fm_runtime_create(device, &policy, &runtime) == FM_OK);
-  fm_init_descriptor(&descriptor);
+  fm_init_descriptor(&descriptor, sizeof descriptor);
   descriptor.head_dim_qk = 32;
   descriptor.head_dim_v = 32;
   REQUIRE(fm_runtime_request(runtime, &descriptor, NULL, &kernel) == FM_OK);
 
-  fm_init_forward_args(&forward);
-  fm_init_backward_args(&args);
+  fm_init_forward_args(&forward, sizeof forward);
+  fm_init_backward_args(&args, sizeof args);
   REQUIRE(args.struct_size == sizeof args && args.forward == NULL && args.lse_gradient == 0);
   REQUIRE(fm_kernel_launch_backward(NULL, &args, 0, 0, NULL) == FM_INVALID_ARGUMENT);
   REQUIRE(strstr(fm_last_error(), "kernel is null") != NULL);
@@ -273,10 +291,10 @@ int c_backward_on_the_emulator(const char* cache_directory) {
   REQUIRE(fm_device_copy_in(device, inputs[3], ones, sizeof ones, NULL) == FM_OK);
   REQUIRE(fm_device_copy_in(device, inputs[4], &lse_gradient, sizeof lse_gradient, NULL) == FM_OK);
 
-  fm_init_policy(&policy);
+  fm_init_policy(&policy, sizeof policy);
   policy.cache_directory = cache_directory;
   REQUIRE(fm_runtime_create(device, &policy, &runtime) == FM_OK);
-  fm_init_descriptor(&descriptor);
+  fm_init_descriptor(&descriptor, sizeof descriptor);
   descriptor.dtype = FM_FLOAT16;
   descriptor.head_dim_qk = kDim;
   descriptor.head_dim_v = kDim;
@@ -285,14 +303,14 @@ int c_backward_on_the_emulator(const char* cache_directory) {
   descriptor.deterministic = 1;
   REQUIRE(fm_runtime_request(runtime, &descriptor, NULL, &backward_kernel) == FM_OK);
 
-  fm_init_forward_args(&forward);
+  fm_init_forward_args(&forward, sizeof forward);
   forward.batch = 1;
   forward.seqlen_q = 1;
   forward.seqlen_k = 2;
   forward.num_heads_q = 1;
   forward.num_heads_kv = 1;
   forward.softmax_scale = 0.25f;
-  fm_init_backward_args(&args);
+  fm_init_backward_args(&args, sizeof args);
   args.forward = &forward;
   REQUIRE(fm_kernel_backward_workspace_size(backward_kernel, &args, &workspace_bytes) == FM_OK); /* no address yet */
   forward.query = packed(inputs[0], 1, 1, kDim);
@@ -359,7 +377,7 @@ int c_masks_written_on_the_emulator(const char* cache_directory) {
   fm_plan_summary summary;
 
   REQUIRE(fm_device_open_emulator("sm_80", 1, &device) == FM_OK);
-  fm_init_policy(&policy);
+  fm_init_policy(&policy, sizeof policy);
   policy.cache_directory = cache_directory;
   REQUIRE(fm_runtime_create(device, &policy, &runtime) == FM_OK);
   REQUIRE(fm_device_alloc(device, sizeof sums, &device_sums) == FM_OK);
@@ -367,7 +385,7 @@ int c_masks_written_on_the_emulator(const char* cache_directory) {
   REQUIRE(fm_device_copy_in(device, device_sums, sums, sizeof sums, NULL) == FM_OK);
   REQUIRE(fm_device_copy_in(device, device_ids, ids, sizeof ids, NULL) == FM_OK);
 
-  fm_init_mask_shape(&mask);
+  fm_init_mask_shape(&mask, sizeof mask);
   mask.seqlen_q = kTokens;
   mask.seqlen_k = kTokens;
   REQUIRE(fm_mask_bytes(&mask, &bytes) == FM_INVALID_ARGUMENT); /* form none */
@@ -452,10 +470,10 @@ int c_prepared_launches_on_the_emulator(const char* cache_directory, const char*
   REQUIRE(fm_device_copy_in(device, inputs[2], values, sizeof values, NULL) == FM_OK);
   REQUIRE(fm_device_copy_in(device, inputs[3], ones, sizeof ones, NULL) == FM_OK);
 
-  fm_init_policy(&policy);
+  fm_init_policy(&policy, sizeof policy);
   policy.cache_directory = cache_directory;
   REQUIRE(fm_runtime_create(device, &policy, &runtime) == FM_OK);
-  fm_init_descriptor(&descriptor);
+  fm_init_descriptor(&descriptor, sizeof descriptor);
   descriptor.dtype = FM_FLOAT16;
   descriptor.head_dim_qk = kDim;
   descriptor.head_dim_v = kDim;
@@ -463,7 +481,7 @@ int c_prepared_launches_on_the_emulator(const char* cache_directory, const char*
   descriptor.pass = FM_PASS_BACKWARD;
   REQUIRE(fm_runtime_request(runtime, &descriptor, NULL, &backward_kernel) == FM_OK);
 
-  fm_init_forward_args(&forward);
+  fm_init_forward_args(&forward, sizeof forward);
   forward.batch = 1;
   forward.seqlen_q = 1;
   forward.seqlen_k = 2;
@@ -474,7 +492,7 @@ int c_prepared_launches_on_the_emulator(const char* cache_directory, const char*
   forward.value = packed(inputs[2], 2, 1, kDim);
   forward.output = packed(results[0], 1, 1, kDim);
   forward.lse = results[1];
-  fm_init_backward_args(&backward);
+  fm_init_backward_args(&backward, sizeof backward);
   backward.forward = &forward;
   backward.output_gradient = packed(inputs[3], 1, 1, kDim);
   backward.query_gradient = packed(results[2], 1, 1, kDim);

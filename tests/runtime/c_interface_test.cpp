@@ -63,13 +63,13 @@ TEST(CInterface, TheLastErrorBelongsToItsThread) {
 TEST(CInterface, AnOlderCallersDescriptorAsksForNoDeterminism) {
   const TemporaryDirectory directory;
   fm_policy policy;
-  fm_init_policy(&policy);
+  fm_init_policy(&policy, sizeof policy);
   policy.cache_directory = directory.path().c_str();
   policy.no_jit = 1;
   fm_runtime* runtime = nullptr;
   ASSERT_EQ(fm_runtime_create(nullptr, &policy, &runtime), FM_OK);
   fm_descriptor descriptor;
-  fm_init_descriptor(&descriptor);
+  fm_init_descriptor(&descriptor, sizeof descriptor);
   EXPECT_EQ(descriptor.deterministic, 0);
   descriptor.target = "sm_80";
   descriptor.deterministic = 1;
@@ -84,13 +84,13 @@ TEST(CInterface, AnOlderCallersDescriptorAsksForNoDeterminism) {
 TEST(CInterface, ATileConfigurationIsTakenAsFarAsTheCallersStructGoes) {
   const TemporaryDirectory directory;
   fm_policy policy;
-  fm_init_policy(&policy);
+  fm_init_policy(&policy, sizeof policy);
   policy.cache_directory = directory.path().c_str();
   policy.no_jit = 1;
   fm_runtime* runtime = nullptr;
   ASSERT_EQ(fm_runtime_create(nullptr, &policy, &runtime), FM_OK);
   fm_descriptor descriptor;
-  fm_init_descriptor(&descriptor);
+  fm_init_descriptor(&descriptor, sizeof descriptor);
   descriptor.target = "sm_90a";
   const auto expect_asked_for = [&](const fm_tile_config& config, const std::string& words) {
     EXPECT_EQ(fm_runtime_compile(runtime, &descriptor, &config, nullptr), FM_NOT_CACHED) << fm_last_error();
@@ -120,13 +120,13 @@ TEST(CInterface, AnEmbeddedPackAndOneOfAFileServeAndAreToldApart) {
   testing::write_pack_of(path, {testing::kept_kernel(testing::small_kernel())});
   const std::string bytes = testing::content_of(path);
   fm_descriptor descriptor;
-  fm_init_descriptor(&descriptor);
+  fm_init_descriptor(&descriptor, sizeof descriptor);
   descriptor.head_dim_qk = descriptor.head_dim_v = 32;
   descriptor.target = "sm_80";
   const fm_bytes embedded[] = {{bytes.data(), bytes.size()}};
   for (const bool is_embedded : {true, false}) {
     fm_policy policy;
-    fm_init_policy(&policy);
+    fm_init_policy(&policy, sizeof policy);
     policy.no_jit = 1;
     if (is_embedded) {
       policy.embedded_packs = embedded;
@@ -149,7 +149,7 @@ TEST(CInterface, AnEmbeddedPackAndOneOfAFileServeAndAreToldApart) {
 
 TEST(CInterface, PacksThatAreNotWhatTheySayAreRefused) {
   fm_policy policy;
-  fm_init_policy(&policy);
+  fm_init_policy(&policy, sizeof policy);
   fm_runtime* runtime = nullptr;
   policy.packs = "/a.pack:b.pack";
   EXPECT_EQ(fm_runtime_create(nullptr, &policy, &runtime), FM_INVALID_ARGUMENT);
@@ -170,7 +170,7 @@ TEST(CInterface, AnOlderCallersShorterStructIsFilledOnlyAsFarAsItGoes) {
     std::uint64_t beyond = 42;
   } caller;
   fm_policy policy;
-  fm_init_policy(&policy);
+  fm_init_policy(&policy, sizeof policy);
   fm_runtime* runtime = nullptr;
   ASSERT_EQ(fm_runtime_create(nullptr, &policy, &runtime), FM_OK);
   caller.counters.struct_size = offsetof(fm_counters, disk_hits);

@@ -73,7 +73,7 @@ TEST_F(KernelCacheTest, ListsEveryKernelWithItsRecord) {
   EXPECT_EQ(contents.failure, "");
   for (const KeptKernel* kept : {&bf16_, &fp16_}) {
     const auto found = std::find_if(contents.kernels.begin(), contents.kernels.end(),
-                                    [&](const CachedKernel& each) { return each.digest == kept->digest.hex(); });
+                                    [&](const CacheEntry& each) { return each.digest == kept->digest.hex(); });
     ASSERT_NE(found, contents.kernels.end());
     EXPECT_TRUE(found->record == kept->record);
     EXPECT_EQ(found->toolchain_tag, "nvrtc-13.0.88");
@@ -98,7 +98,7 @@ TEST_F(KernelCacheTest, ABrokenFileIsToldWithItsReason) {
   forged.publish(cache_);
   const CacheContents contents = KernelCache(policy()).list();
   EXPECT_EQ(contents.broken(), 2u);
-  for (const CachedKernel& kernel : contents.kernels) {
+  for (const CacheEntry& kernel : contents.kernels) {
     if (kernel.place == path_of(bf16_)) {
       EXPECT_EQ(kernel.defect, "corrupt");
       EXPECT_THAT(kernel.detail, HasSubstr("truncated"));
@@ -232,7 +232,7 @@ TEST_F(KernelCacheTest, ExportsWhatIsWantedWithoutPtxAndWithoutWhatIsBroken) {
   for (const KeptKernel* kernel : {&bf16_, &fp16_, &other_target_}) kernel->publish(cache_);
   fs::resize_file(path_of(fp16_), 100);
   ExportOptions options;
-  options.wanted = [](const CachedKernel& kernel) { return kernel.record->descriptor.target == Target{80, false}; };
+  options.wanted = [](const CacheEntry& kernel) { return kernel.record->descriptor.target == Target{80, false}; };
   options.drop_ptx = true;
   const ExportReport report = KernelCache(policy()).export_pack(pack_, options);
   EXPECT_EQ(report.kernels, 1u);

@@ -38,6 +38,17 @@ if(NOT FLASHMASK_XXHASH_LIBRARY OR NOT FLASHMASK_XXHASH_INCLUDE)
   string(APPEND flashmask_missing "\n  xxhash (Debian: libxxhash-dev)")
 endif()
 
+find_path(FLASHMASK_DLPACK_INCLUDE dlpack/dlpack.h)
+if(NOT FLASHMASK_DLPACK_INCLUDE)
+  string(APPEND flashmask_missing "\n  dlpack (Debian: libdlpack-dev)")
+endif()
+
+# Its CMake target would link its shared library; the headers do alone.
+find_path(FLASHMASK_TOMLPLUSPLUS_INCLUDE toml++/toml.h)
+if(NOT FLASHMASK_TOMLPLUSPLUS_INCLUDE)
+  string(APPEND flashmask_missing "\n  toml++ (Debian: libtomlplusplus-dev)")
+endif()
+
 # CUDA headers: what tools/setup.sh put into .cuda, else an installed toolkit.
 set(FLASHMASK_CUDA_INCLUDE "" CACHE PATH "Folder of cuda.h and nvrtc.h; empty: looked for")
 if(FLASHMASK_CUDA_INCLUDE)
@@ -82,6 +93,12 @@ if(flashmask_nvrtc_dir)
   message(STATUS "NVRTC of this build: ${flashmask_nvrtc_dir}")
 endif()
 
+add_library(flashmask_dlpack INTERFACE)
+target_include_directories(flashmask_dlpack SYSTEM INTERFACE ${FLASHMASK_DLPACK_INCLUDE})
+
 add_library(flashmask_xxhash INTERFACE)
 target_include_directories(flashmask_xxhash SYSTEM INTERFACE ${FLASHMASK_XXHASH_INCLUDE})
 target_link_libraries(flashmask_xxhash INTERFACE ${FLASHMASK_XXHASH_LIBRARY})
+
+add_library(flashmask_tomlplusplus INTERFACE)
+target_include_directories(flashmask_tomlplusplus SYSTEM INTERFACE ${FLASHMASK_TOMLPLUSPLUS_INCLUDE})

@@ -7,17 +7,20 @@
 
 #include "flashmask/error.h"
 #include "flashmask/runtime.h"
+#include "tools/command/compile_options.h"
 #include "tools/command/emulate_options.h"
 #include "tools/command/mask_options.h"
+#include "tools/command/record_options.h"
+#include "tools/command/selection_options.h"
 #include "tools/command/values.h"
 
 namespace flashmask::command {
 namespace {
 
 constexpr const char* kExitCodes =
-    "Exit codes: 0 ok, 1 failed, 2 wrong usage or malformed input, 4 unsupported, 5 not cached although compiling is\n"
-    "forbidden (FLASHMASK_NO_JIT=1), 6 an emulated kernel broke a rule, 130 interrupted. Results go to standard\n"
-    "output, all else to standard error.";
+    "Exit codes: 0 ok, 1 failed, 2 wrong usage or malformed input, 3 partly done, 4 unsupported, 5 not cached\n"
+    "although compiling is forbidden (FLASHMASK_NO_JIT=1), 6 an emulated kernel broke a rule, 130 interrupted.\n"
+    "Results go to standard output, all else to standard error.";
 
 constexpr const char* kRunHelp =
     "Reads q [B,Sq,Hq,D], k [B,Sk,Hk,D], v [B,Sk,Hk,Dv] (all F16 or all BF16) and, if it is there,\n"
@@ -28,10 +31,6 @@ constexpr const char* kRunHelp =
     "The output appears whole or not at all; when --verify fails it is written too, and the exit code is 1.\n\n"
     "Example:\n  flashmask run packed.safetensors -o attention.safetensors --causal --verify\n"
     "  flashmask run step.safetensors -o gradients.safetensors --causal --backward --deterministic";
-
-constexpr const char* kCompileHelp =
-    "Compiles one kernel into the cache, or finds it there. Needs no GPU.\n\n"
-    "Example:\n  flashmask compile --dtype bf16 --head-dim 128 --form c1 --target sm_90a --json";
 
 constexpr const char* kInspectHelp =
     "Shows one kernel. Needs no GPU; --source needs no compiler either.\n\n"
@@ -47,28 +46,11 @@ constexpr const char* kDoctorHelp =
     "Looks for what the library needs: driver, GPU, NVRTC, cache directory; says how to mend what is missing.\n\n"
     "Example:\n  flashmask doctor";
 
-using OptionalText = std::optional<std::string>;
-
 /// The texts of options as given.
 struct RunTexts {
   std::string input, output;
   OptionalText alignment, window, scale, device, target, tile, config, seed, schedule;
 };
-
-struct SelectionTexts {
-  std::string pass = "forward", form, target;
-  OptionalText dtype, head_dim, alignment, tile, config;
-  bool deterministic = false;
-};
-
-template <typename Parse>
-auto optional_value(const OptionalText& text, Parse parse) -> std::optional<decltype(parse(*text))> {
-  if (!text) return std::nullopt;
-  return parse(*text);
-}
-
-constexpr const char* kConfigHelp =
-    "the whole configuration instead, as explain and compile print it, with commas: 128x64,w4,s2";
 
 void add_run(CLI::App& app, RunTexts& texts, RunArguments& run) {
   app.add_option("IN", texts.input, "safetensors file to read")->required()->type_name("");
@@ -104,33 +86,6 @@ void add_run(CLI::App& app, RunTexts& texts, RunArguments& run) {
   app.footer(kRunHelp);
 }
 
-void add_selection(CLI::App& app, SelectionTexts& texts) {
-  app.add_option("--pass", texts.pass,
-                 "forward (default), backward, mask-plan or mask-build; the two of masks have no dtype, head dims and "
-                 "tile")
-      ->type_name("P");
-  app.add_flag("--deterministic", texts.deterministic,
-               "with --pass backward: a kernel that gives the same bits every time, which is slower");
-  app.add_option("--dtype", texts.dtype, "fp16 or bf16")->type_name("T");
-  app.add_option("--head-dim", texts.head_dim, "D or D,Dv: of queries and keys, and of values")->type_name("D[,Dv]");
-  app.add_option("--form", texts.form, "mask: none, causal, window, c1, c2, f2 or f4")->required()->type_name("F");
-  app.add_option("--target", texts.target, "architecture: " + known_targets())->required()->type_name("T");
-  app.add_option("--causal-alignment", texts.alignment, "bottom-right (default) or top-left")->type_name("A");
-  app.add_option("--tile", texts.tile, "Q,K: query rows and key columns of a tile (default by heuristic)")
-      ->type_name("Q,K");
-  app.add_option("--config", texts.config, kConfigHelp)->type_name("C");
-}
-
-std::optional<TileWish> tile_wish(const OptionalText& tile, const OptionalText& config) {
-  if (tile && config)
-    throw Error(ErrorCode::kInvalidArgument,
-                fmt::format("--tile {} --config {}: the configuration names the tile too", *tile, *config),
-                "leave one of them out");
-  if (config) return parse_config(*config);
-  if (tile) return parse_tile(*tile);
-  return std::nullopt;
-}
-
 void finish_run(const RunTexts& texts, RunArguments& run) {
   run.input = texts.input;
   run.output = texts.output;
@@ -149,51 +104,10 @@ void finish_run(const RunTexts& texts, RunArguments& run) {
   }
 }
 
-KernelDescriptor descriptor_of(const SelectionTexts& texts) {
-  KernelDescriptor descriptor;
-  descriptor.pass = require_pass(texts.pass);
-  const bool is_mask = !is_attention(descriptor.pass);
-  const auto check_given = [&](bool given, const char* option) {
-    if (is_mask && given)
-      throw Error(ErrorCode::kInvalidArgument, fmt::format("{}: a {} has none", option, to_string(descriptor.pass)),
-                  fmt::format("leave {} out", option));
-    if (!is_mask && !given) throw Error(ErrorCode::kInvalidArgument, fmt::format("{} is required", option));
-  };
-  check_given(texts.dtype.has_value(), "--dtype");
-  check_given(texts.head_dim.has_value(), "--head-dim");
-  if (is_mask) {
-    if (texts.tile) check_given(true, "--tile");
-    if (texts.config) check_given(true, "--config");
-    descriptor.dtype = DataType::kBfloat16;  // which a mask does not know
-    descriptor.head_dim_qk = descriptor.head_dim_v = 0;
-  } else {
-    descriptor.dtype = require_data_type(*texts.dtype);
-    parse_head_dims(*texts.head_dim, descriptor);
-  }
-  if (texts.deterministic && descriptor.pass != Pass::kBackward) {
-    throw Error(ErrorCode::kInvalidArgument,
-                fmt::format("--deterministic: only the backward has a choice, a {} always repeats its bits",
-                            to_string(descriptor.pass)),
-                "add --pass backward, or leave --deterministic out");
-  }
-  descriptor.deterministic = texts.deterministic;
-  descriptor.mask_form = require_mask_form(texts.form);
-  descriptor.target = require_target(texts.target);
-  if (texts.alignment) {
-    descriptor.causal_alignment = require_causal_alignment(*texts.alignment);
-    if (!has_diagonal(descriptor.mask_form)) {
-      throw Error(ErrorCode::kInvalidArgument,
-                  fmt::format("--causal-alignment {}: the form {} has no diagonal to align", *texts.alignment,
-                              to_string(descriptor.mask_form)),
-                  "leave --causal-alignment out");
-    }
-  }
-  return descriptor;
-}
-
 }  // namespace
 
-Arguments parse_arguments(const std::vector<std::string>& words) {
+Arguments parse_arguments(const std::vector<std::string>& all_words) {
+  std::vector<std::string> words = all_words;
   CLI::App app("Attention under FlashMask masks, by kernels compiled for the request and kept.", "flashmask");
   app.footer(std::string(kExitCodes) +
              "\n\nExample:\n  flashmask run packed.safetensors -o attention.safetensors --causal");
@@ -206,16 +120,14 @@ Arguments parse_arguments(const std::vector<std::string>& words) {
   add_run(*run_app, run_texts, run);
 
   SelectionTexts selection;
-  CompileArguments compile;
-  CLI::App* compile_app = app.add_subcommand("compile", "compile one kernel into the cache");
-  add_selection(*compile_app, selection);
-  compile_app->add_flag("--json", compile.json, "print one JSON object");
-  compile_app->footer(kCompileHelp);
+  CompileOptions compile(app);
+  RecordOptions record(app, words);
 
   InspectArguments inspect;
   CLI::App* inspect_app =
       app.add_subcommand("inspect", "show the text, the PTX, the resources or the order of instructions of one kernel");
   add_selection(*inspect_app, selection);
+  add_target(*inspect_app, selection);
   inspect_app->add_flag("--source", inspect.source, "the CUDA C++ text; plain nvcc compiles it");
   inspect_app->add_flag("--ptx", inspect.ptx, "the PTX");
   inspect_app->add_flag("--resources", inspect.resources,
@@ -228,6 +140,7 @@ Arguments parse_arguments(const std::vector<std::string>& words) {
   ExplainArguments explain;
   CLI::App* explain_app = app.add_subcommand("explain", "say which kernel a request gets, and why");
   add_selection(*explain_app, selection);
+  add_target(*explain_app, selection);
   explain_app->add_flag("--json", explain.json, "print one JSON object");
   explain_app->footer(kExplainHelp);
   MaskOptions mask(app);
@@ -258,11 +171,8 @@ Arguments parse_arguments(const std::vector<std::string>& words) {
     finish_run(run_texts, run);
     return run;
   }
-  if (compile_app->parsed()) {
-    compile.descriptor = descriptor_of(selection);
-    compile.tile = tile_wish(selection.tile, selection.config);
-    return compile;
-  }
+  if (compile.parsed()) return compile.arguments();
+  if (record.parsed()) return record.arguments();
   if (inspect_app->parsed()) {
     inspect.descriptor = descriptor_of(selection);
     inspect.tile = tile_wish(selection.tile, selection.config);

@@ -57,6 +57,20 @@ struct CompileArguments {
   bool json = false;
 };
 
+/// Every kernel of a manifest.
+struct CompileManifestArguments {
+  std::string manifest;         ///< a path
+  std::vector<Target> targets;  ///< instead of the manifest's, unless empty
+  std::optional<int> jobs;      ///< threads; empty: one per core
+  bool json = false;
+};
+
+/// A command to be run, and the manifest of its requests.
+struct RecordArguments {
+  std::filesystem::path output;
+  std::vector<std::string> command;  ///< its name and its arguments
+};
+
 struct InspectArguments {
   KernelDescriptor descriptor;
   std::optional<TileWish> tile;
@@ -82,8 +96,9 @@ struct ShownText {
   std::string text;
 };
 
-using Arguments = std::variant<RunArguments, CompileArguments, InspectArguments, ExplainArguments, MaskShowArguments,
-                               MaskBuildArguments, MaskListArguments, EmulateArguments, DoctorArguments, ShownText>;
+using Arguments = std::variant<RunArguments, CompileArguments, CompileManifestArguments, RecordArguments,
+                               InspectArguments, ExplainArguments, MaskShowArguments, MaskBuildArguments,
+                               MaskListArguments, EmulateArguments, DoctorArguments, ShownText>;
 
 /// Parses the words behind the command's name. Throws Error{kInvalidArgument} with the option, its value and what is
 /// allowed.

@@ -12,6 +12,8 @@ namespace flashmask::command {
 
 ExitCode run(const RunArguments& arguments);
 ExitCode compile(const CompileArguments& arguments);
+ExitCode compile_manifest(const CompileManifestArguments& arguments);
+ExitCode record(const RecordArguments& arguments);
 ExitCode inspect(const InspectArguments& arguments);
 ExitCode explain(const ExplainArguments& arguments);
 ExitCode mask_show(const MaskShowArguments& arguments);

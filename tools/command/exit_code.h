@@ -9,6 +9,7 @@ enum ExitCode : int {
   kExitOk = 0,
   kExitFailed = 1,
   kExitUsage = 2,        ///< wrong options or malformed input
+  kExitPartly = 3,       ///< some of what was asked for is done
   kExitUnsupported = 4,  ///< legal, but no kernel serves it
   kExitNotCached = 5,    ///< the policy forbids to compile
   kExitFault = 6,        ///< a kernel that `emulate` ran broke a rule of the emulator
@@ -28,6 +29,7 @@ constexpr ExitCode exit_code_of(ErrorCode code) {
     case ErrorCode::kDevice:
     case ErrorCode::kStorage:
     case ErrorCode::kInternal:
+    case ErrorCode::kCapturing:
       break;
   }
   return kExitFailed;

@@ -2,6 +2,7 @@
 
 #include <unistd.h>
 
+#include <atomic>
 #include <csignal>
 #include <ctime>
 #include <mutex>
@@ -18,9 +19,31 @@ std::mutex& section_mutex() {
   return mutex;
 }
 
+std::atomic<bool> interrupted{false};
+std::atomic<pid_t> child_to_signal{0};
+
+sigset_t& blocked_at_start() {
+  static sigset_t blocked = [] {
+    sigset_t none;
+    sigemptyset(&none);
+    return none;
+  }();
+  return blocked;
+}
+
+/// Hands a signal on to the child, if there is one.
+bool gave_to_child(const siginfo_t& signal) {
+  const pid_t child = child_to_signal.load();
+  if (child <= 0) return false;
+  const bool is_from_a_process = signal.si_code <= 0;
+  if (is_from_a_process) ::kill(child, signal.si_signo);
+  return true;
+}
+
 [[noreturn]] void end_after_signals(const sigset_t& signals) {
-  int signal = 0;
-  while (sigwait(&signals, &signal) != 0) continue;
+  siginfo_t signal{};
+  while (sigwaitinfo(&signals, &signal) < 0 || gave_to_child(signal)) continue;
+  interrupted.store(true);
   // A second signal ends the wait for a section that does not end.
   const timespec poll{0, kPollNanoseconds};
   while (!section_mutex().try_lock()) {
@@ -29,7 +52,7 @@ std::mutex& section_mutex() {
   constexpr std::string_view kMessage = "\nflashmask: error: interrupted\n";
   static_cast<void>(!::write(STDERR_FILENO, kMessage.data(), kMessage.size()));
   // Not exit(): other threads are still at work on what destructors of statics would take from them.
-  ::_exit(128 + signal);
+  ::_exit(128 + signal.si_signo);
 }
 
 }  // namespace
@@ -42,7 +65,7 @@ void handle_interrupts() {
     // A signal that our caller had us ignore (nohup, a background job) stays ignored.
     if (sigaction(signal, nullptr, &action) == 0 && action.sa_handler != SIG_IGN) sigaddset(&signals, signal);
   }
-  pthread_sigmask(SIG_BLOCK, &signals, nullptr);
+  pthread_sigmask(SIG_BLOCK, &signals, &blocked_at_start());
   std::thread([signals] { end_after_signals(signals); }).detach();
 }
 
@@ -51,6 +74,25 @@ UninterruptedSection::UninterruptedSection() {
 }
 UninterruptedSection::~UninterruptedSection() {
   section_mutex().unlock();
+}
+
+bool is_interrupted() {
+  return interrupted.load();
+}
+
+void end_by_interrupt() {
+  for (;;) ::pause();
+}
+
+SignalsForChild::SignalsForChild(pid_t child) {
+  child_to_signal.store(child);
+}
+SignalsForChild::~SignalsForChild() {
+  child_to_signal.store(0);
+}
+
+sigset_t signals_blocked_at_start() {
+  return blocked_at_start();
 }
 
 }  // namespace flashmask::command

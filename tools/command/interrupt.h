@@ -1,5 +1,9 @@
 #pragma once
 
+#include <sys/types.h>
+
+#include <csignal>
+
 namespace flashmask::command {
 
 /// Makes SIGINT, SIGTERM and SIGHUP end the process with 128 + signal (130 for SIGINT) as soon as no
@@ -15,5 +19,23 @@ class UninterruptedSection {
   UninterruptedSection(const UninterruptedSection&) = delete;
   UninterruptedSection& operator=(const UninterruptedSection&) = delete;
 };
+
+/// Whether a signal waits for the section to close: long work inside one asks, and stops early.
+bool is_interrupted();
+/// Outside of every section, once is_interrupted(): the process ends here, as the signal asks for.
+[[noreturn]] void end_by_interrupt();
+
+/// While one lives, signals are for a child process and do not end this one: what another process sends is handed on,
+/// what a terminal sends has reached the child already.
+class SignalsForChild {
+ public:
+  explicit SignalsForChild(pid_t child);
+  ~SignalsForChild();
+  SignalsForChild(const SignalsForChild&) = delete;
+  SignalsForChild& operator=(const SignalsForChild&) = delete;
+};
+
+/// The signals that this process was started with as blocked ones: what a child is to be started with.
+sigset_t signals_blocked_at_start();
 
 }  // namespace flashmask::command

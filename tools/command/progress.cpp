@@ -1,12 +1,14 @@
 #include "tools/command/progress.h"
 
 #include <fmt/format.h>
+#include <sys/ioctl.h>
 #include <unistd.h>
 
 #include <algorithm>
 #include <cstdio>
 #include <cstdlib>
 #include <string_view>
+#include <utility>
 
 namespace flashmask::command {
 namespace {
@@ -34,9 +36,26 @@ constexpr std::string_view name_of(LogLevel level) {
   return "note";
 }
 
+/// As much of a line as stays one line on the terminal.
+std::string in_one_line(std::string line) {
+  winsize size{};
+  if (::ioctl(STDERR_FILENO, TIOCGWINSZ, &size) == 0 && size.ws_col > 1 && line.size() >= size.ws_col)
+    line.resize(size.ws_col - 1u);
+  return line;
+}
+
 }  // namespace
 
 Progress::Progress(int phases) : phases_(phases), on_terminal_(stderr_is_terminal()) {
+  start();
+}
+
+Progress::Progress(std::function<std::string()> status)
+    : phases_(0), status_(std::move(status)), on_terminal_(stderr_is_terminal()) {
+  start();
+}
+
+void Progress::start() {
   if (on_terminal_) thread_ = std::thread([this] { draw_until_done(); });
 }
 
@@ -76,8 +95,11 @@ void Progress::draw_until_done() {
 
 void Progress::draw() {
   const std::chrono::duration<double> elapsed = std::chrono::steady_clock::now() - start_;
-  fmt::print(stderr, "\r\x1b[K{} {}/{} {} {:.1f} s", progress_bar(phase_index_ - 1, phases_, kBarWidth), phase_index_,
-             phases_, phase_name_, elapsed.count());
+  const std::string line = status_
+                               ? status_()
+                               : fmt::format("{} {}/{} {} {:.1f} s", progress_bar(phase_index_ - 1, phases_, kBarWidth),
+                                             phase_index_, phases_, phase_name_, elapsed.count());
+  fmt::print(stderr, "\r\x1b[K{}", in_one_line(line));
   std::fflush(stderr);
   drawn_ = true;
 }

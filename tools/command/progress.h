@@ -2,6 +2,7 @@
 
 #include <chrono>
 #include <condition_variable>
+#include <functional>
 #include <mutex>
 #include <string>
 #include <thread>
@@ -16,6 +17,8 @@ namespace flashmask::command {
 class Progress {
  public:
   explicit Progress(int phases);
+  /// Shows the line that `status` gives instead; it is called by a thread of its own.
+  explicit Progress(std::function<std::string()> status);
   ~Progress();
   Progress(const Progress&) = delete;
   Progress& operator=(const Progress&) = delete;
@@ -32,7 +35,10 @@ class Progress {
   void draw();
   void erase();
 
+  void start();
+
   const int phases_;
+  const std::function<std::string()> status_;
   const bool on_terminal_;
   const std::chrono::steady_clock::time_point start_ = std::chrono::steady_clock::now();
   std::mutex mutex_;

@@ -24,6 +24,7 @@ enum class DeviceKind { kCuda, kEmulator };
 struct DeviceProperties {
   DeviceKind kind = DeviceKind::kEmulator;
   std::string name;  ///< "NVIDIA H200", "PTX emulator"
+  int ordinal = 0;   ///< among the GPUs that the process sees; 0 on the emulator
   Target target;     ///< what kernels are generated for on this device
   int multiprocessors = 0;
   std::size_t shared_bytes_per_block = 0;  ///< with opt-in
@@ -98,6 +99,9 @@ class FLASHMASK_API Device {
   /// Sets bytes, stream-ordered.
   virtual void fill(DevicePointer destination, std::uint8_t value, std::size_t bytes, Stream stream) = 0;
   virtual void synchronize(Stream stream) = 0;
+  /// Whether a CUDA graph is being made of what is enqueued on the stream, so that nothing may be loaded now. Never on
+  /// a device that runs every launch at once.
+  virtual bool is_capturing(Stream) const { return false; }
 
   /// Loads `entry`; `shared_bytes` of dynamic shared memory are opted in to. Throws Error{kDevice}.
   virtual std::shared_ptr<const LoadedKernel> load(const KernelImage& image, const std::string& entry,

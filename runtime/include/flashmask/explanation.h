@@ -2,6 +2,7 @@
 
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "flashmask/export.h"
 #include "flashmask/kernel_descriptor.h"
@@ -15,6 +16,23 @@ namespace flashmask {
 /// kPack: from a pack. The numbers are those of the C interface.
 enum class KernelOrigin { kMemory = 0, kDisk = 1, kCompiled = 2, kPack = 3 };
 FLASHMASK_API std::string_view to_string(KernelOrigin origin);
+
+/// A field in which a kernel of the cache is another one than the request's, with both values as the command writes
+/// them.
+struct FieldDifference {
+  std::string field;  ///< "head_dim_qk", "tile_k", "toolchain", "text of the kernel"
+  std::string wanted;
+  std::string found;
+
+  friend bool operator==(const FieldDifference&, const FieldDifference&) = default;
+};
+
+/// The kernel of the cache that is the most like one that is not there.
+struct NearestEntry {
+  std::string digest;     ///< the name of its entry, in hex
+  std::string toolchain;  ///< that compiled it
+  std::vector<FieldDifference> differences;
+};
 
 /// What a request would get, and why. Runtime::explain() makes it.
 struct Explanation {

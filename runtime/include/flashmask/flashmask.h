@@ -3,13 +3,13 @@
  * - Every function returns an fm_status; FM_OK is 0. What went wrong is told by fm_last_error() and fm_last_hint(),
  *   per thread, until the next failing call of that thread.
  * - Every struct begins with struct_size, which the caller sets to sizeof(the struct), so that it can grow: a library
- *   that is newer than its caller takes the fields that are missing as 0, one that is older refuses what it does not
- *   know. fm_init_*() fill a struct with its size and defaults.
+ *   that is newer than its caller takes the fields that are missing as fm_init_*() would set them, one that is older
+ *   refuses what it does not know. fm_init_*() fill a struct with its size, which they are told, and defaults.
  * - Handles are counted by the library: a runtime keeps its device, a kernel keeps what it was loaded on, a prepared
  *   launch its kernel. Any order of release is fine. A handle may be used from many threads; it must not be released
  *   while it is in use.
  * - Choices that a caller makes are ints that hold an enumerator, so that any other value is an error and not
- * undefined.
+ *   undefined.
  * - No exception and no C++ type crosses this border. */
 #ifndef FLASHMASK_FLASHMASK_H
 #define FLASHMASK_FLASHMASK_H
@@ -37,7 +37,8 @@ typedef enum fm_status {
   FM_STORAGE = 6,          /* a file could not be read or written */
   FM_NOT_CACHED = 7,       /* a kernel would have to be compiled, and the policy forbids it */
   FM_INTERNAL = 8,         /* a bug of this library */
-  FM_OUT_OF_MEMORY = 9     /* of the host */
+  FM_OUT_OF_MEMORY = 9,    /* of the host */
+  FM_CAPTURING = 10        /* a kernel would have to be compiled or loaded while its stream is captured */
 } fm_status;
 
 typedef enum fm_pass {
@@ -131,7 +132,8 @@ typedef struct fm_policy {
   int log_level;               /* an fm_log_level */
   fm_log_function log;         /* null: standard error; called from any thread, one call at a time */
   void* log_user;
-  uint64_t cache_bytes; /* how large the cache may grow; 0: 2 GiB; UINT64_MAX: unlimited */
+  const char* record_path; /* absolute: a manifest to which requests are appended; null or "": none */
+  uint64_t cache_bytes;    /* how large the cache may grow; 0: 2 GiB; UINT64_MAX: unlimited */
   /* Looked through before cache_directory, in this order; docs/cache.md. */
   const char* packs;                 /* absolute paths with ':' between; null or "": none */
   const fm_bytes* embedded_packs;    /* packs in memory, which the caller keeps alive and unchanged as long as the */
@@ -202,6 +204,7 @@ typedef struct fm_kernel_info {
   int registers;
   int spill_bytes;  /* stored and loaded */
   int shared_bytes; /* static and dynamic */
+  char config[64];  /* all of the tile configuration, as fm_tile_config_parse() reads it: "128x64,w4,s2" */
 } fm_kernel_info;
 
 /* A [batch, seqlen, heads, head_dim] tensor on the device. Strides count elements; head_dim elements are contiguous;
@@ -249,20 +252,29 @@ typedef struct fm_backward_args {
   fm_tensor value_gradient; /* [batch, seqlen_k, num_heads_kv, head_dim_v] */
 } fm_backward_args;
 
-FM_API void fm_init_policy(fm_policy* policy);
+/* `struct_size` is sizeof(fm_policy), here and below of the struct that is filled: the log level is warning, everything
+ * else null or 0. */
+FM_API fm_status fm_init_policy(fm_policy* policy, size_t struct_size);
 /* What fm_runtime_create(…, null, …) uses. The strings belong to the calling thread until its next call of this. */
 FM_API fm_status fm_policy_from_environment(fm_policy* policy);
 /* Forward, bf16, head dims 128, no mask, the device's target. */
-FM_API void fm_init_descriptor(fm_descriptor* descriptor);
+FM_API fm_status fm_init_descriptor(fm_descriptor* descriptor, size_t struct_size);
 /* num_heads_mask 1, windows -1, everything else 0. */
-FM_API void fm_init_forward_args(fm_forward_args* args);
+FM_API fm_status fm_init_forward_args(fm_forward_args* args, size_t struct_size);
 /* Everything 0, `forward` null. */
-FM_API void fm_init_backward_args(fm_backward_args* args);
+FM_API fm_status fm_init_backward_args(fm_backward_args* args, size_t struct_size);
+
+/* The configuration that a text names, as `flashmask explain` and fm_kernel_info.config write it. */
+FM_API fm_status fm_tile_config_parse(const char* text, fm_tile_config* config);
 
 /* A kernel for the descriptor; `config` null: the default configuration. A second request for the same is one lookup.
  */
 FM_API fm_status fm_runtime_request(fm_runtime* runtime, const fm_descriptor* descriptor, const fm_tile_config* config,
                                     fm_kernel** kernel);
+/* The same for a kernel that will be launched on this stream: while the stream is captured, one that would have to be
+ * compiled or loaded is FM_CAPTURING, and the capture goes on. */
+FM_API fm_status fm_runtime_request_on_stream(fm_runtime* runtime, const fm_descriptor* descriptor,
+                                              const fm_tile_config* config, void* stream, fm_kernel** kernel);
 /* Compiles the kernel into the cache unless it is there; needs no device if the descriptor names a target. `origin` may
  * be null. */
 FM_API fm_status fm_runtime_compile(fm_runtime* runtime, const fm_descriptor* descriptor, const fm_tile_config* config,
@@ -284,6 +296,26 @@ FM_API fm_status fm_kernel_backward_workspace_size(const fm_kernel* kernel, cons
  * above says, at a multiple of 16; it needs not be cleared, and is in use until the kernels are done. */
 FM_API fm_status fm_kernel_launch_backward(const fm_kernel* kernel, const fm_backward_args* args, uint64_t workspace,
                                            size_t workspace_bytes, void* stream);
+
+/* ---- Tensors as DLPack describes them -----------------------------------------------------------------------------
+ * Each `const void*` is a const DLTensor* of dlpack/dlpack.h, what frameworks hand out in a "dltensor" capsule. It is
+ * read during the call alone; its memory stays the caller's and must live as long as launches use it. Tensors must lie
+ * on the kernel's device: kDLCUDA or kDLCUDAManaged with its ordinal; kDLExtDev, 0 where that is the emulator. All
+ * rules that are broken are told at once. The order of streams is the caller's matter. */
+
+/* Fills lengths, heads and tensors of initialised arguments: query [batch, seqlen_q, num_heads_q, head_dim_qk], key
+ * [batch, seqlen_k, num_heads_kv, head_dim_qk], value […, head_dim_v] and output of the kernel's dtype; lse float32
+ * [batch, num_heads_q, seqlen_q] or null; startend_row_indices int32 [batch, num_heads_mask, seqlen_k, vectors] for
+ * forms with vectors, else null. The scale, windows and plan stay as they are. */
+FM_API fm_status fm_forward_args_from_dlpack(const fm_kernel* kernel, const void* query, const void* key,
+                                             const void* value, const void* output, const void* lse,
+                                             const void* startend_row_indices, fm_forward_args* args);
+/* The same of the gradients, once args->forward is filled; lse_gradient float32 [batch, num_heads_q, seqlen_q] or
+ * null. */
+FM_API fm_status fm_backward_args_from_dlpack(const fm_kernel* kernel, const void* output_gradient,
+                                              const void* lse_gradient, const void* query_gradient,
+                                              const void* key_gradient, const void* value_gradient,
+                                              fm_backward_args* args);
 
 /* ---- Prepared launches --------------------------------------------------------------------------------------------
  * A launch that is checked, and encoded for the device, once, and then enqueued many times. It reads the caller's
@@ -325,7 +357,7 @@ typedef struct fm_plan_summary {
 } fm_plan_summary;
 
 /* batch 1, num_heads 1, windows -1, everything else 0. */
-FM_API void fm_init_mask_shape(fm_mask_shape* mask);
+FM_API fm_status fm_init_mask_shape(fm_mask_shape* mask, size_t struct_size);
 /* Bytes of device memory that a plan takes; tile_q and tile_k are those of fm_kernel_get_info(). */
 FM_API fm_status fm_plan_size(const fm_mask_shape* mask, int tile_q, int tile_k, size_t* bytes);
 /* Enqueues the building of a plan into the caller's memory, at a multiple of 16 bytes. The first call for a form loads

@@ -17,7 +17,7 @@
 namespace flashmask {
 
 /// A kernel that is kept: a file of a cache directory, or an entry of a pack.
-struct CachedKernel {
+struct CacheEntry {
   std::string digest;         ///< 64 hexadecimal digits
   std::string toolchain_tag;  ///< "nvrtc-13.0.88"
   std::string place;          ///< the full path of the file; of a pack, its name
@@ -31,7 +31,7 @@ struct CachedKernel {
 
 /// What lies in a cache directory.
 struct CacheContents {
-  std::vector<CachedKernel> kernels;  ///< by digest; of one digest, the newest toolchain first
+  std::vector<CacheEntry> kernels;    ///< by digest; of one digest, the newest toolchain first
   std::vector<std::string> strays;    ///< full paths of files that are nobody's, and never touched
   std::uint64_t temporary_files = 0;  ///< being written, or left by processes that were killed
   std::uint64_t temporary_bytes = 0;
@@ -55,8 +55,8 @@ struct CacheRemoval {
 using CacheProgress = std::function<void(std::size_t done, std::size_t all)>;
 
 struct ExportOptions {
-  std::function<bool(const CachedKernel&)> wanted;  ///< of sound kernels; empty: all
-  bool drop_ptx = false;                            ///< smaller; the emulator then cannot run them
+  std::function<bool(const CacheEntry&)> wanted;  ///< of sound kernels; empty: all
+  bool drop_ptx = false;                          ///< smaller; the emulator then cannot run them
   CacheProgress progress;
 };
 
@@ -88,7 +88,7 @@ struct RebuiltKernel {
     kOtherText,       ///< by another version of this library: not compared
     kFailed,          ///< the compiler refused it
   };
-  CachedKernel kernel;
+  CacheEntry kernel;
   Outcome outcome = Outcome::kEqual;
   std::string detail;  ///< as a sentence; empty for kEqual
 };
@@ -118,7 +118,7 @@ class FLASHMASK_API KernelCache {
   CacheContents list() const;
   /// The kernels whose digest begins with these hexadecimal digits, as list() tells them: one digest, of one or more
   /// toolchains. Throws Error: kInvalidArgument for what is no prefix or for one of several digests, kNotFound.
-  std::vector<CachedKernel> find(std::string_view digest_prefix) const;
+  std::vector<CacheEntry> find(std::string_view digest_prefix) const;
   /// The bytes of a section ("cubin" or "ptx") of the kernel with this digest prefix, of the newest toolchain that the
   /// policy wants. Throws what find() throws, and Error{kNotFound} without such a section.
   std::vector<std::byte> extract(std::string_view digest_prefix, std::string_view section) const;

@@ -104,6 +104,9 @@ struct ProblemHint {
 struct RequestOptions {
   ProblemHint hint;
   std::optional<TileConfig> config;  ///< instead of the default; an illegal one is refused
+  /// Where the kernel will be launched. While that stream is captured, a kernel that would have to be compiled or
+  /// loaded is Error{kCapturing} and the capture goes on; without a stream, a request during a capture may break it.
+  std::optional<Stream> stream{};
 };
 
 /// A launch whose rules were checked, and whose arguments the device's kernels take as they are: immutable,
@@ -214,6 +217,9 @@ struct FLASHMASK_API Policy {
   std::string toolchain;
   /// Refuse to compile: a miss is Error{kNotCached} (FLASHMASK_NO_JIT=1).
   bool no_jit = false;
+  /// A manifest (manifest.h), absolute, to which every distinct request is appended when it is first made, and so are
+  /// the kernels of masks; empty: none (FLASHMASK_RECORD). Processes may share it. A failure is one warning.
+  std::string record_path;
   /// Least level that is logged (FLASHMASK_LOG = debug, info, warning, error, off).
   std::optional<LogLevel> log_level = LogLevel::kWarning;
   /// Where messages go; empty: standard error. Called from any thread, one call at a time.
@@ -238,10 +244,13 @@ class FLASHMASK_API Runtime {
   Runtime& operator=(const Runtime&) = delete;
 
   /// A kernel for the descriptor, whose target must run on the device. Throws Error: kInvalidArgument or kUnsupported
-  /// with every broken rule, kNotFound without NVRTC, kCompile, kDevice, kNotCached.
+  /// with every broken rule, kNotFound without NVRTC, kCompile, kDevice, kNotCached, kCapturing.
   std::shared_ptr<const Kernel> request(const KernelDescriptor& descriptor, const RequestOptions& options = {});
   /// The kernel's images, from the cache or compiled and stored; never loaded.
   CompiledKernel compile(const KernelDescriptor& descriptor, const RequestOptions& options = {});
+  /// Lets go of the images of this kernel (CompiledKernel::digest) that are kept for whoever asks next: the next
+  /// compile() reads them from the cache. For those who compile many; kernels that were requested stay loaded.
+  void forget_images(const std::string& digest);
   /// What a request would get, from where and why, without doing it: nothing is compiled, loaded, stored, removed or
   /// counted, and the device takes no part. Throws Error: kInvalidArgument or kUnsupported with every broken rule.
   Explanation explain(const KernelDescriptor& descriptor, const RequestOptions& options = {}) const;

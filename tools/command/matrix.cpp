@@ -1,0 +1,141 @@
+#include "tools/command/matrix.h"
+
+#include <fmt/format.h>
+#include <fmt/ranges.h>
+
+#include <algorithm>
+#include <cmath>
+#include <exception>
+#include <thread>
+
+#include "tools/command/interrupt.h"
+#include "tools/command/progress.h"
+
+namespace flashmask::command {
+namespace {
+
+constexpr int kBarWidth = 20;
+
+MatrixOutcome outcome_of(ErrorCode code) {
+  switch (code) {
+    case ErrorCode::kInvalidArgument:
+    case ErrorCode::kUnsupported:
+      return MatrixOutcome::kUnsupported;
+    case ErrorCode::kNotCached:
+      return MatrixOutcome::kNotCached;
+    default:
+      return MatrixOutcome::kFailed;
+  }
+}
+
+/// Every rule that a request breaks, where its target has tiles to choose from.
+std::vector<std::string> rules_broken_by(const KernelRequest& request) {
+  std::vector<std::string> rules = broken_rules(request.descriptor);
+  if (rules.empty() && request.config) rules = broken_rules(request.descriptor, *request.config);
+  return rules;
+}
+
+void make(Runtime& runtime, MatrixKernel& kernel) {
+  if (const std::vector<std::string> rules = rules_broken_by(kernel.request); !rules.empty()) {
+    kernel.outcome = MatrixOutcome::kUnsupported;
+    kernel.reason = fmt::format("{}", fmt::join(rules, "; "));
+    return;
+  }
+  RequestOptions options;
+  options.config = kernel.request.config;
+  const CompiledKernel made = runtime.compile(kernel.request.descriptor, options);
+  runtime.forget_images(made.digest);
+  kernel.config = made.config;
+  kernel.digest = made.digest;
+  kernel.origin = made.origin;
+  kernel.toolchain = made.toolchain;
+  kernel.compile_seconds = made.compile_seconds;
+  kernel.cubin_bytes = made.cubin.size();
+  kernel.resources = made.resources;
+  kernel.outcome = MatrixOutcome::kFound;
+  if (made.origin != KernelOrigin::kCompiled) return;
+  kernel.outcome = MatrixOutcome::kCompiled;
+  const Explanation told = runtime.explain(kernel.request.descriptor, options);
+  if (told.origin != KernelOrigin::kCompiled) return;
+  kernel.outcome = MatrixOutcome::kFailed;
+  kernel.reason = fmt::format("it was compiled, and the cache does not hold it: {}", told.cache_miss);
+}
+
+void try_to_make(Runtime& runtime, MatrixKernel& kernel) {
+  try {
+    make(runtime, kernel);
+  } catch (const Error& error) {
+    kernel.outcome = outcome_of(error.code());
+    kernel.reason = error.what();
+    kernel.hint = error.hint();
+  } catch (const std::exception& error) {
+    kernel.outcome = MatrixOutcome::kFailed;
+    kernel.reason = error.what();
+  }
+}
+
+}  // namespace
+
+std::string_view to_string(MatrixOutcome outcome) {
+  switch (outcome) {
+    case MatrixOutcome::kLeft:
+      return "left";
+    case MatrixOutcome::kFound:
+      return "found";
+    case MatrixOutcome::kCompiled:
+      return "compiled";
+    case MatrixOutcome::kUnsupported:
+      return "unsupported";
+    case MatrixOutcome::kFailed:
+      return "failed";
+    case MatrixOutcome::kNotCached:
+      return "not cached";
+  }
+  return "unknown";
+}
+
+std::size_t MatrixCounts::finished() const {
+  std::size_t sum = 0;
+  for (std::size_t i = 0; i < kMatrixOutcomes; ++i)
+    if (static_cast<MatrixOutcome>(i) != MatrixOutcome::kLeft) sum += counts_[i].load();
+  return sum;
+}
+
+std::vector<MatrixKernel> compile_matrix(Runtime& runtime, const std::vector<KernelRequest>& requests, int jobs,
+                                         MatrixCounts& counts) {
+  std::vector<MatrixKernel> kernels(requests.size());
+  std::atomic<std::size_t> next{0};
+  const auto work = [&] {
+    for (std::size_t i; !is_interrupted() && (i = next++) < kernels.size();) {
+      try_to_make(runtime, kernels[i]);
+      counts.add(kernels[i].outcome);
+    }
+  };
+  for (std::size_t i = 0; i < requests.size(); ++i) kernels[i].request = requests[i];
+  {
+    std::vector<std::jthread> threads;
+    for (int i = 1; i < jobs && static_cast<std::size_t>(i) < requests.size(); ++i) threads.emplace_back(work);
+    work();
+  }
+  return kernels;
+}
+
+std::string status_line(const MatrixCounts& counts, std::chrono::duration<double> elapsed) {
+  const std::size_t finished = counts.finished(), compiled = counts.of(MatrixOutcome::kCompiled);
+  std::string line =
+      fmt::format("{} {}/{}:", progress_bar(static_cast<int>(finished), static_cast<int>(counts.kernels()), kBarWidth),
+                  finished, counts.kernels());
+  const char* separator = " ";
+  for (const MatrixOutcome outcome : {MatrixOutcome::kFound, MatrixOutcome::kCompiled, MatrixOutcome::kUnsupported,
+                                      MatrixOutcome::kFailed, MatrixOutcome::kNotCached}) {
+    if (counts.of(outcome) == 0) continue;
+    line += fmt::format("{}{} {}", separator, counts.of(outcome), to_string(outcome));
+    separator = ", ";
+  }
+  if (compiled == 0) return line;
+  const double seconds = elapsed.count() / static_cast<double>(compiled);
+  const auto left = std::llround(seconds * static_cast<double>(counts.kernels() - finished));
+  return line + fmt::format("; {}:{:02} left", left / 60, left % 60);
+}
+
+}  // namespace flashmask::command
