@@ -43,13 +43,13 @@ CacheRemoval told(const cache::Removal& removal) {
 }  // namespace
 
 std::uint64_t CacheContents::bytes() const {
-  return std::accumulate(kernels.begin(), kernels.end(), std::uint64_t{0},
+  return std::accumulate(entries.begin(), entries.end(), std::uint64_t{0},
                          [](std::uint64_t sum, const CacheEntry& kernel) { return sum + kernel.bytes; });
 }
 
 std::size_t CacheContents::broken() const {
   return static_cast<std::size_t>(
-      std::count_if(kernels.begin(), kernels.end(), [](const CacheEntry& kernel) { return !kernel.record; }));
+      std::count_if(entries.begin(), entries.end(), [](const CacheEntry& kernel) { return !kernel.record; }));
 }
 
 struct KernelCache::State {

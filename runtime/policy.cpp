@@ -51,8 +51,18 @@ std::vector<std::string> parse_paths(std::string_view name) {
   return std::move(*paths);
 }
 
-/// A size in binary units. Strict: a number without a unit means bytes to some and gigabytes to others.
-std::optional<std::uint64_t> parse_size(std::string_view text) {
+std::uint64_t parse_cache_size(std::string_view name) {
+  const auto value = environment_value(name);
+  if (!value) return kDefaultCacheBytes;
+  if (*value == "unlimited") return kUnlimitedCacheBytes;
+  const auto size = parse_cache_bytes(*value);
+  if (!size) refuse(name, *value);
+  return *size;
+}
+
+}  // namespace
+
+std::optional<std::uint64_t> parse_cache_bytes(std::string_view text) {
   constexpr std::pair<std::string_view, int> kUnits[] = {{"KiB", 10}, {"MiB", 20}, {"GiB", 30}, {"TiB", 40}};
   for (const auto& [unit, shift] : kUnits) {
     if (!text.ends_with(unit)) continue;
@@ -65,17 +75,6 @@ std::optional<std::uint64_t> parse_size(std::string_view text) {
   }
   return std::nullopt;
 }
-
-std::uint64_t parse_cache_size(std::string_view name) {
-  const auto value = environment_value(name);
-  if (!value) return kDefaultCacheBytes;
-  if (*value == "unlimited") return kUnlimitedCacheBytes;
-  const auto size = parse_size(*value);
-  if (!size) refuse(name, *value);
-  return *size;
-}
-
-}  // namespace
 
 Policy Policy::from_environment() {
   Policy policy;

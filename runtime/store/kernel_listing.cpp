@@ -62,7 +62,7 @@ CacheContents list_kernels(cache::Store& store) {
   contents.failure = std::move(found.failure);
   for (const std::string& stray : found.strays) contents.strays.push_back(store.directory() + "/" + stray);
   for (cache::StoredFile& file : found.files) {
-    CacheEntry& kernel = contents.kernels.emplace_back();
+    CacheEntry& kernel = contents.entries.emplace_back();
     kernel.digest = file.digest.hex();
     kernel.toolchain_tag = file.toolchain_tag;
     kernel.place = store.directory() + "/" + file.path;
@@ -82,7 +82,7 @@ CacheContents list_kernels(cache::Store& store) {
 CacheContents list_kernels(const cache::Pack& pack) {
   CacheContents contents;
   for (const cache::PackRecord& entry : pack.records()) {
-    CacheEntry& kernel = contents.kernels.emplace_back();
+    CacheEntry& kernel = contents.entries.emplace_back();
     kernel.digest = entry.digest.hex();
     kernel.toolchain_tag = entry.tag;
     kernel.place = pack.name();

@@ -41,7 +41,7 @@ std::optional<std::string> difference(std::string_view name, std::span<const std
 
 /// Compiles and compares one kernel; learns the compiler's toolchain.
 void rebuild(const cache::Entry& entry, Runtime& compiler, std::string& compiler_tag, RebuiltKernel& rebuilt) {
-  const KernelRecord& record = *rebuilt.kernel.record;
+  const KernelRecord& record = *rebuilt.entry.record;
   const auto told = [&](Outcome outcome, std::string detail) {
     rebuilt.outcome = outcome;
     rebuilt.detail = std::move(detail);
@@ -53,7 +53,7 @@ void rebuild(const cache::Entry& entry, Runtime& compiler, std::string& compiler
   RequestOptions options;
   options.config = record.config;
   try {
-    if (compiler.explain(record.descriptor, options).digest != rebuilt.kernel.digest)
+    if (compiler.explain(record.descriptor, options).digest != rebuilt.entry.digest)
       return told(Outcome::kOtherText, "this version of FlashMask gives the kernel another text");
   } catch (const Error& error) {
     return told(Outcome::kOtherText, fmt::format("this version of FlashMask has no such kernel: {}", error.what()));
@@ -106,10 +106,10 @@ Policy without_cache(Policy policy) {
 std::vector<RebuiltKernel> rebuild_kernels(cache::Store& reader, Runtime& compiler, const CacheProgress& progress) {
   require_no_cache(compiler.policy());
   CacheContents contents = list_kernels(reader);
-  std::erase_if(contents.kernels, [](const CacheEntry& kernel) { return !kernel.record; });
+  std::erase_if(contents.entries, [](const CacheEntry& kernel) { return !kernel.record; });
   std::vector<RebuiltKernel> rebuilt;
   std::string compiler_tag;
-  for (CacheEntry& kernel : contents.kernels) {
+  for (CacheEntry& kernel : contents.entries) {
     KernelReader judge;
     const cache::LookupResult found = reader.lookup(*cache::Digest::from_hex(kernel.digest),
                                                     cache::TagPolicy::exact(kernel.toolchain_tag), judge.validator());
@@ -117,7 +117,7 @@ std::vector<RebuiltKernel> rebuild_kernels(cache::Store& reader, Runtime& compil
       rebuilt.push_back({std::move(kernel), Outcome::kEqual, ""});
       rebuild(*found.entry, compiler, compiler_tag, rebuilt.back());
     }
-    if (progress) progress(rebuilt.size(), contents.kernels.size());
+    if (progress) progress(rebuilt.size(), contents.entries.size());
   }
   return rebuilt;
 }

@@ -22,7 +22,7 @@ constexpr mode_t kPackMode = S_IRUSR | S_IWUSR | S_IRGRP | S_IROTH;
 
 std::vector<cache::PackName> choose(const CacheContents& contents, const ExportOptions& options, ExportReport& report) {
   std::vector<cache::PackName> names;
-  for (const CacheEntry& kernel : contents.kernels) {
+  for (const CacheEntry& kernel : contents.entries) {
     if (!kernel.record)
       ++report.broken;
     else if (options.wanted && !options.wanted(kernel))
@@ -71,7 +71,7 @@ ExportReport export_kernels(cache::Store& reader, const std::string& path, const
     throw Error(ErrorCode::kStorage,
                 fmt::format("{} cannot be written: {}: {}", path, file.failed_step(), cache::words_for(-error)),
                 "Nothing was left behind; name a file in an existing, writable directory with enough space.");
-  report.kernels = size.entries;
+  report.entries = size.entries;
   report.bytes = size.bytes;
   return report;
 }

@@ -68,13 +68,13 @@ TEST_F(KernelCacheTest, ListsEveryKernelWithItsRecord) {
   bf16_.publish(cache_);
   fp16_.publish(cache_, false);
   const CacheContents contents = KernelCache(policy()).list();
-  ASSERT_EQ(contents.kernels.size(), 2u);
+  ASSERT_EQ(contents.entries.size(), 2u);
   EXPECT_EQ(contents.broken(), 0u);
   EXPECT_EQ(contents.failure, "");
   for (const KeptKernel* kept : {&bf16_, &fp16_}) {
-    const auto found = std::find_if(contents.kernels.begin(), contents.kernels.end(),
+    const auto found = std::find_if(contents.entries.begin(), contents.entries.end(),
                                     [&](const CacheEntry& each) { return each.digest == kept->digest.hex(); });
-    ASSERT_NE(found, contents.kernels.end());
+    ASSERT_NE(found, contents.entries.end());
     EXPECT_TRUE(found->record == kept->record);
     EXPECT_EQ(found->toolchain_tag, "nvrtc-13.0.88");
     EXPECT_EQ(found->place, path_of(*kept));
@@ -85,7 +85,7 @@ TEST_F(KernelCacheTest, ListsEveryKernelWithItsRecord) {
 }
 
 TEST_F(KernelCacheTest, ADirectoryThatIsNotThereYetIsEmptyAndStaysAway) {
-  EXPECT_THAT(KernelCache(policy()).list().kernels, IsEmpty());
+  EXPECT_THAT(KernelCache(policy()).list().entries, IsEmpty());
   EXPECT_FALSE(fs::exists(cache_));
 }
 
@@ -98,7 +98,7 @@ TEST_F(KernelCacheTest, ABrokenFileIsToldWithItsReason) {
   forged.publish(cache_);
   const CacheContents contents = KernelCache(policy()).list();
   EXPECT_EQ(contents.broken(), 2u);
-  for (const CacheEntry& kernel : contents.kernels) {
+  for (const CacheEntry& kernel : contents.entries) {
     if (kernel.place == path_of(bf16_)) {
       EXPECT_EQ(kernel.defect, "corrupt");
       EXPECT_THAT(kernel.detail, HasSubstr("truncated"));
@@ -191,7 +191,7 @@ TEST_F(KernelCacheTest, CollectsClearsAndRemovesWhatIsBroken) {
   EXPECT_FALSE(fs::exists(path_of(fp16_)));
   EXPECT_TRUE(fs::exists(path_of(other_target_)));
   EXPECT_EQ(cache.clear().files, 1u);
-  EXPECT_THAT(cache.list().kernels, IsEmpty());
+  EXPECT_THAT(cache.list().entries, IsEmpty());
 }
 
 // ---- packing
@@ -200,7 +200,7 @@ TEST_F(KernelCacheTest, AnExportedPackIsImportedAsItWas) {
   bf16_.publish(cache_);
   fp16_.publish(cache_);
   const ExportReport exported = KernelCache(policy()).export_pack(pack_);
-  EXPECT_EQ(exported.kernels, 2u);
+  EXPECT_EQ(exported.entries, 2u);
   EXPECT_EQ(exported.bytes, fs::file_size(pack_));
   EXPECT_EQ(fs::status(pack_).permissions() & fs::perms::others_write, fs::perms::none);
 
@@ -235,14 +235,14 @@ TEST_F(KernelCacheTest, ExportsWhatIsWantedWithoutPtxAndWithoutWhatIsBroken) {
   options.wanted = [](const CacheEntry& kernel) { return kernel.record->descriptor.target == Target{80, false}; };
   options.drop_ptx = true;
   const ExportReport report = KernelCache(policy()).export_pack(pack_, options);
-  EXPECT_EQ(report.kernels, 1u);
+  EXPECT_EQ(report.entries, 1u);
   EXPECT_EQ(report.left_out, 1u);
   EXPECT_EQ(report.broken, 1u);
   const CacheContents packed = read_pack(pack_);
-  ASSERT_EQ(packed.kernels.size(), 1u);
-  EXPECT_TRUE(packed.kernels[0].record == bf16_.record);
-  EXPECT_FALSE(packed.kernels[0].has_ptx);
-  EXPECT_EQ(packed.kernels[0].place, pack_);
+  ASSERT_EQ(packed.entries.size(), 1u);
+  EXPECT_TRUE(packed.entries[0].record == bf16_.record);
+  EXPECT_FALSE(packed.entries[0].has_ptx);
+  EXPECT_EQ(packed.entries[0].place, pack_);
 }
 
 TEST_F(KernelCacheTest, AnExportThatIsStoppedOrCannotBeWrittenLeavesNothingBehind) {
@@ -415,7 +415,7 @@ TEST_F(KernelCacheTest, ARebuildComparesWhatThisCompilerMakesAndTellsTheRest) {
   EXPECT_EQ(steps, rebuilt.size());
   const auto outcome_of = [&](const std::string& digest, const std::string& tag) {
     for (const RebuiltKernel& each : rebuilt)
-      if (each.kernel.digest == digest && each.kernel.toolchain_tag == tag) return std::string(to_string(each.outcome));
+      if (each.entry.digest == digest && each.entry.toolchain_tag == tag) return std::string(to_string(each.outcome));
     return std::string("not there");
   };
   const std::string tag = toolchain_tag(toolchain);

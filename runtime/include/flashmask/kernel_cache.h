@@ -31,14 +31,14 @@ struct CacheEntry {
 
 /// What lies in a cache directory.
 struct CacheContents {
-  std::vector<CacheEntry> kernels;    ///< by digest; of one digest, the newest toolchain first
+  std::vector<CacheEntry> entries;    ///< by digest; of one digest, the newest toolchain first
   std::vector<std::string> strays;    ///< full paths of files that are nobody's, and never touched
   std::uint64_t temporary_files = 0;  ///< being written, or left by processes that were killed
   std::uint64_t temporary_bytes = 0;
   std::string failure;  ///< why there may be more than is told here; empty: nothing was left out
 
-  FLASHMASK_API std::uint64_t bytes() const;  ///< of kernels
-  FLASHMASK_API std::size_t broken() const;   ///< kernels without a record
+  FLASHMASK_API std::uint64_t bytes() const;  ///< of the entries
+  FLASHMASK_API std::size_t broken() const;   ///< entries without a record
 };
 
 /// What a removal did.
@@ -61,7 +61,7 @@ struct ExportOptions {
 };
 
 struct ExportReport {
-  std::size_t kernels = 0;
+  std::size_t entries = 0;
   std::uint64_t bytes = 0;   ///< of the pack
   std::size_t left_out = 0;  ///< not wanted
   std::size_t broken = 0;    ///< broken files of the cache, which are never exported
@@ -88,7 +88,7 @@ struct RebuiltKernel {
     kOtherText,       ///< by another version of this library: not compared
     kFailed,          ///< the compiler refused it
   };
-  CacheEntry kernel;
+  CacheEntry entry;
   Outcome outcome = Outcome::kEqual;
   std::string detail;  ///< as a sentence; empty for kEqual
 };

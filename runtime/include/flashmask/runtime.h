@@ -188,6 +188,9 @@ enum class LogLevel { kDebug, kInfo, kWarning, kError };
 /// The cache's size unless a policy says otherwise: 2 GiB, about ten thousand kernels.
 inline constexpr std::uint64_t kDefaultCacheBytes = std::uint64_t{2} << 30;
 inline constexpr std::uint64_t kUnlimitedCacheBytes = ~std::uint64_t{0};
+/// A size with its binary unit, such as 512MiB or 2GiB (KiB, MiB, GiB, TiB), as FLASHMASK_CACHE_SIZE has it. Nothing
+/// for another text, also for a number alone, which means bytes to some and gigabytes to others; and for 0.
+FLASHMASK_API std::optional<std::uint64_t> parse_cache_bytes(std::string_view text);
 
 /// How a runtime behaves. The environment is read in one place, Policy::from_environment(); see docs/environment.md.
 struct FLASHMASK_API Policy {
