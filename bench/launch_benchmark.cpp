@@ -16,7 +16,7 @@
 namespace flashmask {
 namespace {
 
-constexpr int kBurst = 64;
+constexpr int kBurst = 64, kBursts = 500;
 constexpr int kSeqlen = 64, kHeads = 1, kDim = 64;
 
 /// Keeps what the last launch came to: one kernel, and before it the clearing of its queue where it has one.
@@ -152,9 +152,18 @@ void launch_on_the_gpu(benchmark::State& state, Way way) {
     state.SkipWithError(error.what());
   }
 }
-BENCHMARK_CAPTURE(launch_on_the_gpu, bare_driver_calls, Way::kBare)->UseManualTime()->Unit(benchmark::kNanosecond);
-BENCHMARK_CAPTURE(launch_on_the_gpu, prepared, Way::kPrepared)->UseManualTime()->Unit(benchmark::kNanosecond);
-BENCHMARK_CAPTURE(launch_on_the_gpu, with_all_rules, Way::kLaunch)->UseManualTime()->Unit(benchmark::kNanosecond);
+BENCHMARK_CAPTURE(launch_on_the_gpu, bare_driver_calls, Way::kBare)
+    ->UseManualTime()
+    ->Iterations(kBursts)
+    ->Unit(benchmark::kNanosecond);
+BENCHMARK_CAPTURE(launch_on_the_gpu, prepared, Way::kPrepared)
+    ->UseManualTime()
+    ->Iterations(kBursts)
+    ->Unit(benchmark::kNanosecond);
+BENCHMARK_CAPTURE(launch_on_the_gpu, with_all_rules, Way::kLaunch)
+    ->UseManualTime()
+    ->Iterations(kBursts)
+    ->Unit(benchmark::kNanosecond);
 
 }  // namespace
 }  // namespace flashmask

@@ -25,7 +25,7 @@ enum class Turn {
 /// let the lock go long after it published: every 5 ms at first, every 50 ms in the end. Rethrows what `look` throws.
 Turn wait_for_turn(ByteLock& lock, const std::function<bool()>& look, Clock& clock, std::chrono::nanoseconds limit);
 
-/// Waits for the lock alone.
+/// Waits for the lock alone, which its holders keep for milliseconds.
 ByteLock::State wait_for_lock(ByteLock& lock, Clock& clock, std::chrono::nanoseconds limit);
 
 }  // namespace flashmask::cache

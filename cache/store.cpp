@@ -275,11 +275,17 @@ std::string Store::try_publish(const EntryView& entry) {
 Store::Room Store::make_room(const Root& root, const EvictionRequest& request) {
   if (!request.limit) {
     if (!swept_.exchange(true)) sweep(root, request);
-    return {ByteLock(files_)};
+    return {{}, ByteLock(files_)};
   }
-  Room room{ByteLock(files_, root.number(), kEvictionByte)};
-  wait_for_lock(room.lock, clock_, kRoomWaitLimit);
+  Room room = enter_room(root);
   room.made = sweep(root, request).fits;
+  return room;
+}
+
+Store::Room Store::enter_room(const Root& root) {
+  // The threads of a process queue up for the mutex, so that only one of them polls for the lock of the processes.
+  Room room{std::unique_lock(room_mutex_, kRoomWaitLimit), ByteLock(files_, root.number(), kEvictionByte)};
+  wait_for_lock(room.process_lock, clock_, kRoomWaitLimit);
   return room;
 }
 

@@ -11,6 +11,7 @@
 #include <string>
 #include <string_view>
 
+#include "cache/bounded_mutex.h"
 #include "cache/byte_lock.h"
 #include "cache/clock.h"
 #include "cache/digest.h"
@@ -134,8 +135,11 @@ class Store {
     bool stale = false;  // the open root is no longer the directory of that name
   };
 
+  /// The right to change how much there is, among the threads of this store and among processes, as far as it can be
+  /// had: held while room is made and until the entry has its name.
   struct Room {
-    ByteLock lock;     // held until the entry has its name, if locks work
+    std::unique_lock<BoundedMutex> thread_lock;
+    ByteLock process_lock;
     bool made = true;  // false: entries that could not be removed fill the limit
   };
 
@@ -149,6 +153,7 @@ class Store {
   Found read_entry(int folder, const Digest& digest, std::string_view tag, const Validator& validator);
   void touch_hourly(const EntryFile& file);
   std::string try_publish(const EntryView& entry);
+  Room enter_room(const Root& root);
   Room make_room(const Root& root, const EvictionRequest& request);
   std::shared_ptr<const Root> root_for_removal(Removal& removal);
   StoreContents contents(bool in_full, const Validator& validator);
@@ -160,6 +165,7 @@ class Store {
   Clock& clock_;
   std::mutex root_mutex_;
   std::shared_ptr<const Root> root_;
+  BoundedMutex room_mutex_;
   std::atomic<bool> swept_{false};  // temporary files, by a store without a byte limit
 
   std::atomic<std::uint64_t> hits_{0};

@@ -17,9 +17,6 @@
 namespace flashmask::cache {
 namespace {
 
-/// How long collect() waits for a publication that makes room.
-constexpr std::chrono::seconds kRoomWaitLimit{5};
-
 /// Why a folder is not used; "" if it is not there.
 std::string words_for_folder(const Folder& folder, const std::string& path, const std::string& name) {
   const int number = folder.descriptor.number();
@@ -131,8 +128,7 @@ Removal Store::collect(std::uint64_t limit) {
   Removal removal;
   const std::shared_ptr<const Root> root = root_for_removal(removal);
   if (!root) return removal;
-  ByteLock lock(files_, root->number(), kEvictionByte);
-  wait_for_lock(lock, clock_, kRoomWaitLimit);
+  const Room room = enter_room(*root);
   EvictionRequest request;
   request.limit = limit;
   request.now = clock_.wall_time();

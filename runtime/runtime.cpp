@@ -276,15 +276,17 @@ std::shared_ptr<const PlanKernels> Runtime::plan_kernels(MaskForm form, CausalAl
   return state.plan_kernels.emplace(key, std::move(kernels)).first->second;
 }
 
-std::shared_ptr<const BuildKernels> Runtime::build_kernels(MaskForm form) {
+std::shared_ptr<const BuildKernels> Runtime::build_kernels(MaskForm form, std::optional<Stream> stream) {
   State& state = *state_;
   {
     std::lock_guard lock(state.mask_mutex);
     if (const auto found = state.build_kernels.find(form); found != state.build_kernels.end()) return found->second;
   }
   const Target target = state.device ? state.device->properties().target : Target{};
+  RequestOptions options;
+  options.stream = stream;
   auto kernels =
-      state.load_once(state.builds, KernelDescriptor::mask_build(form, target), {},
+      state.load_once(state.builds, KernelDescriptor::mask_build(form, target), options,
                       [&](const cache::Digest&, const generator::KernelSource& source, const StoredKernel& stored) {
                         return std::make_shared<const BuildKernels>(state.device, source, stored);
                       });

@@ -25,8 +25,8 @@ BuildKernels::BuildKernels(std::shared_ptr<Device> device, const generator::Kern
       carry_(device_->load(stored.image, source.entries.at(3), 0)),
       from_ids_(device_->load(stored.image, source.entries.at(4), 0)) {}
 
-std::shared_ptr<const BuildKernels> BuildKernels::of(Runtime& runtime, MaskForm form) {
-  return runtime.build_kernels(form);
+std::shared_ptr<const BuildKernels> BuildKernels::of(Runtime& runtime, MaskForm form, std::optional<Stream> stream) {
+  return runtime.build_kernels(form, stream);
 }
 
 void BuildKernels::launch_over_chunks(const LoadedKernel& kernel, const mask_build::Arguments& arguments, int batch,

@@ -1,6 +1,7 @@
 #pragma once
 
 #include <memory>
+#include <optional>
 
 #include "flashmask/device.h"
 #include "flashmask/runtime.h"
@@ -16,8 +17,8 @@ class BuildKernels {
  public:
   BuildKernels(std::shared_ptr<Device> device, const generator::KernelSource& source, const StoredKernel& stored);
 
-  /// Those of a runtime, loaded once per form.
-  static std::shared_ptr<const BuildKernels> of(Runtime& runtime, MaskForm form);
+  /// Those of a runtime, loaded once per form; not while the stream that is named is captured.
+  static std::shared_ptr<const BuildKernels> of(Runtime& runtime, MaskForm form, std::optional<Stream> stream = {});
 
   void write_window(const mask_build::Arguments& arguments, int batch, Stream stream) const;
   void write_from_sums(const mask_build::Arguments& arguments, int batch, Stream stream) const;

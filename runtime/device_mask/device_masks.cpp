@@ -49,7 +49,7 @@ MaskShape from_sums(Runtime& runtime, MaskForm form, const Extents& extents, con
   rules.enforce();
   mask_build::Arguments arguments = arguments_of(extents, output, lengths.sums);
   arguments.sums = static_cast<int>(sums);
-  BuildKernels::of(runtime, form)->write_from_sums(arguments, extents.batch, stream);
+  BuildKernels::of(runtime, form, stream)->write_from_sums(arguments, extents.batch, stream);
   return shape_of(form, extents);
 }
 
@@ -60,7 +60,8 @@ MaskShape from_ids(Runtime& runtime, MaskForm form, const Extents& extents, cons
   check_positions(rules, extents);
   check_source(rules, "ids", ids.ids, bytes_of(extents.batch, extents.seqlen_k), output, written);
   rules.enforce();
-  BuildKernels::of(runtime, form)->write_from_ids(arguments_of(extents, output, ids.ids), extents.batch, stream);
+  BuildKernels::of(runtime, form, stream)
+      ->write_from_ids(arguments_of(extents, output, ids.ids), extents.batch, stream);
   return shape_of(form, extents);
 }
 
@@ -114,7 +115,7 @@ MaskShape sliding_window(Runtime& runtime, const Extents& extents, int window, c
   rules.enforce();
   mask_build::Arguments arguments = arguments_of(extents, output);
   arguments.lts_shift = shift_of(window - offset_of(CausalAlignment::kBottomRight, extents), extents);
-  BuildKernels::of(runtime, MaskForm::kC1)->write_window(arguments, extents.batch, stream);
+  BuildKernels::of(runtime, MaskForm::kC1, stream)->write_window(arguments, extents.batch, stream);
   return shape_of(MaskForm::kC1, extents);
 }
 
@@ -129,7 +130,7 @@ MaskShape window_as_intervals(Runtime& runtime, const Extents& extents, int left
   mask_build::Arguments arguments = arguments_of(extents, output);
   arguments.lts_shift = left < 0 ? extents.seqlen_q : shift_of(std::int64_t{left} + 1 - offset, extents);
   arguments.ute_shift = right < 0 ? -extents.seqlen_k : shift_of(-std::int64_t{right} - offset, extents);
-  BuildKernels::of(runtime, MaskForm::kF2)->write_window(arguments, extents.batch, stream);
+  BuildKernels::of(runtime, MaskForm::kF2, stream)->write_window(arguments, extents.batch, stream);
   return shape_of(MaskForm::kF2, extents);
 }
 

@@ -17,8 +17,8 @@ constexpr std::size_t kMostToldErrors = 20;
 void TextErrors::raise() const {
   if (errors_.empty()) return;
   std::vector<TextError> sorted = errors_;
-  std::stable_sort(sorted.begin(), sorted.end(), [](const TextError& a, const TextError& b) {
-    return std::tie(a.place.line, a.place.column) < std::tie(b.place.line, b.place.column);
+  std::sort(sorted.begin(), sorted.end(), [](const TextError& a, const TextError& b) {
+    return std::tie(a.place.line, a.place.column, a.what) < std::tie(b.place.line, b.place.column, b.what);
   });
   std::string message;
   for (std::size_t i = 0; i < sorted.size() && i < kMostToldErrors; ++i) {

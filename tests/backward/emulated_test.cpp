@@ -42,7 +42,8 @@ TEST_P(EmulatedBackwardTargets, HaveCodeThatIsWithinTheBound) {
   }
 }
 
-INSTANTIATE_TEST_SUITE_P(Target, EmulatedBackwardTargets, testing::Values("sm_86", "sm_90", "sm_100", "sm_120"),
+INSTANTIATE_TEST_SUITE_P(Target, EmulatedBackwardTargets,
+                         testing::Values("sm_86", "sm_90", "sm_90a", "sm_100", "sm_120"),
                          [](const auto& test) { return std::string(test.param); });
 
 /// Default kernels of one case.
@@ -139,6 +140,78 @@ std::vector<Gate> gates() {
 }
 
 INSTANTIATE_TEST_SUITE_P(Kernels, EmulatedBackwardGates, testing::ValuesIn(gates()),
+                         [](const auto& test) { return name_of(test.param); });
+
+/// The same of backwards that multiply with wgmma.
+class EmulatedWarpgroupBackwardGates : public EmulatedBackwardGates {};
+
+/// A warp's parts in products of m64nNk16, of a tile: the scores and dP of 16 columns at a time, dV and dK of 16 rows,
+/// dQ of 16 keys.
+std::uint64_t warpgroup_products_of_tile(const KernelDescriptor& descriptor, const TileConfig& config) {
+  const auto columns = [](int head_dim) { return (head_dim + 15) / 16; };
+  return static_cast<std::uint64_t>(config.warps * (columns(descriptor.head_dim_qk) + columns(descriptor.head_dim_v) +
+                                                    2 * config.tile_q / 16 + config.tile_k / 16));
+}
+
+TEST_P(EmulatedWarpgroupBackwardGates, DefaultsHaveNoBankConflictAndMostlyACopyInFlight) {
+  // The first warp feeds the others, and here does so as soon as it can.
+  const auto device = std::make_shared<forward_tests::LaunchCounter>(
+      open_emulated_device({.target = parse_target(GetParam().target).value(), .schedule = "in-order"}));
+  Runtime runtime(device, forward_tests::tested_policy());
+  for (const KernelDescriptor& descriptor : descriptors()) {
+    const auto kernel = runtime.request(descriptor);
+    const TileConfig& config = kernel->config();
+    SCOPED_TRACE(to_string(descriptor) + ", " + to_string(config));
+    // Whole tiles, several rows of them for each of two key tiles. A diagonal hides some; nothing else does.
+    constexpr int kRowTiles = 5, kKeyTiles = 2;
+    const Extents extents{.seqlen_q = kRowTiles * config.tile_q, .seqlen_k = kKeyTiles * config.tile_k};
+    run_backward(runtime, *kernel,
+                 BackwardTestProblem(TestProblem(descriptor, extents, {.intervals = Intervals::kNoneMasked})));
+    const LaunchStatistics statistics = device->take_launches().end()[-2];
+    const bool is_cut = has_diagonal(descriptor.mask_form) && descriptor.mask_form != MaskForm::kWindow;
+    std::uint64_t tiles = 0;
+    for (int row_tile = 0; row_tile < kRowTiles; ++row_tile)
+      for (int key_tile = 0; key_tile < kKeyTiles; ++key_tile) {
+        const int last_row = (row_tile + 1) * config.tile_q - 1;
+        if (!is_cut || last_row + extents.seqlen_k - extents.seqlen_q >= key_tile * config.tile_k) ++tiles;
+      }
+    const std::uint64_t products = tiles * warpgroup_products_of_tile(descriptor, config);
+    // Of ordinary accesses; those of wgmma are the hardware's.
+    EXPECT_EQ(statistics.shared_bank_conflicts, 0u);
+    EXPECT_EQ(statistics.matrix_instructions, products);
+    EXPECT_EQ(statistics.matrix_with_copy_in_flight + statistics.matrix_without_copy_in_flight, products);
+    // Nothing is left to fetch once the last query tile of a key tile is there: all but its scores and dP. Nor has a
+    // warpgroup that is ahead of the other anything under way when it has used up what the slots hold.
+    const auto of_scores = static_cast<std::uint64_t>(
+        config.warps * ((descriptor.head_dim_qk + 15) / 16 + (descriptor.head_dim_v + 15) / 16));
+    EXPECT_GE(statistics.matrix_without_copy_in_flight,
+              kKeyTiles * (warpgroup_products_of_tile(descriptor, config) - of_scores));
+    EXPECT_GE(statistics.matrix_with_copy_in_flight, is_cut ? products / 3 : products / 2);
+  }
+}
+
+TEST_P(EmulatedWarpgroupBackwardGates, DefaultsHaveNoBankConflictInPartialTiles) {
+  const auto runtime = emulated_runtime(parse_target(GetParam().target).value(), 3);
+  for (const KernelDescriptor& descriptor : descriptors()) {
+    const auto kernel = runtime->request(descriptor);
+    SCOPED_TRACE(to_string(descriptor) + ", " + to_string(kernel->config()));
+    TestProblem problem(descriptor, {.seqlen_q = kernel->config().tile_q + 3, .seqlen_k = kernel->config().tile_k + 5},
+                        {.window_left = descriptor.mask_form == MaskForm::kWindow ? 50 : -1});
+    EXPECT_EQ(run_backward(*runtime, *kernel, BackwardTestProblem(std::move(problem))).statistics.shared_bank_conflicts,
+              0u);
+  }
+}
+
+INSTANTIATE_TEST_SUITE_P(Kernels, EmulatedWarpgroupBackwardGates,
+                         // Panels of 64, 32 and 16 columns; tiles of each kind.
+                         testing::Values(Gate{"sm_90a", DataType::kBfloat16, 64, false, true},
+                                         Gate{"sm_90a", DataType::kFloat16, 64, true, false},
+                                         Gate{"sm_90a", DataType::kBfloat16, 80, true, false},
+                                         Gate{"sm_90a", DataType::kFloat16, 96, false, false},
+                                         Gate{"sm_90a", DataType::kBfloat16, 128, false, false},
+                                         Gate{"sm_90a", DataType::kFloat16, 128, true, false},
+                                         Gate{"sm_90a", DataType::kBfloat16, 192, true, false},
+                                         Gate{"sm_90a", DataType::kBfloat16, 256, false, false}),
                          [](const auto& test) { return name_of(test.param); });
 
 }  // namespace

@@ -117,6 +117,7 @@ LaunchResult run_backward(Runtime& runtime, const Kernel& kernel, const Backward
       launch.forward.plan = plan->prepare(kernel.tile());
     }
   }
+  if (choice.change != nullptr) choice.change(launch);
   const std::size_t workspace_bytes = kernel.workspace_size(launch);
   std::vector<std::byte> workspace = poison(workspace_bytes + 2 * kGuardBytes);
   const Allocation device_workspace(device, workspace);

@@ -22,7 +22,8 @@ using forward_tests::Variety;
 struct LaunchChoice {
   Layout layout = Layout::kPacked;
   bool with_lse_gradient = true;
-  bool with_plan = true;  ///< of forms with vectors
+  bool with_plan = true;                             ///< of forms with vectors
+  void (*change)(BackwardLaunch& launch) = nullptr;  ///< of the launch, before it is given to the kernel
 };
 
 /// A backward problem that owns its arrays: a forward problem, what the fp64 forward makes of it, rounded, and dO and

@@ -1,15 +1,22 @@
 // Masks and values that a backward kernel is likely to stumble over.
 
+#include <fmt/format.h>
+#include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
 #include <algorithm>
 #include <array>
 #include <cmath>
+#include <cstddef>
+#include <cstdint>
 #include <functional>
 #include <limits>
 #include <memory>
+#include <ostream>
 #include <span>
+#include <string>
 #include <utility>
+#include <vector>
 
 #include "tests/backward/launch.h"
 #include "tests/forward/tested_device.h"
@@ -17,39 +24,116 @@
 namespace flashmask::backward_tests {
 namespace {
 
+using forward_tests::Family;
+using forward_tests::tested_families;
 using forward_tests::tested_runtime;
 
-// Two pairs of warps, each of which shares its keys.
-constexpr TileConfig kConfig{32, 32, 4, 2, false, 2};
-
-KernelDescriptor descriptor_of(MaskForm form, DataType dtype = DataType::kBfloat16) {
-  KernelDescriptor descriptor;
-  descriptor.pass = Pass::kBackward;
-  descriptor.dtype = dtype;
-  descriptor.head_dim_qk = descriptor.head_dim_v = 64;
-  descriptor.mask_form = form;
-  descriptor.target = tested_runtime().device()->properties().target;
-  descriptor.deterministic = true;
-  return descriptor;
+/// Tiles of a family.
+struct Tiles {
+  Family family;
+  TileConfig config;
+  DataType dtype = DataType::kBfloat16;
+};
+std::string name_of(const Tiles& tiles) {
+  return fmt::format("{}_{}x{}", tiles.family.name, tiles.config.tile_q, tiles.config.tile_k);
+}
+void PrintTo(const Tiles& tiles, std::ostream* stream) {
+  *stream << name_of(tiles);
 }
 
-std::shared_ptr<const Kernel> kernel_of(const KernelDescriptor& descriptor) {
-  return tested_runtime().request(descriptor, {.hint = {}, .config = kConfig});
+/// With wgmma a thread tests 32, 64 or 128 rows at a time: all tiles there are. Else two pairs of warps, each of which
+/// shares its keys.
+std::vector<Tiles> all_tiles() {
+  std::vector<Tiles> all;
+  for (const Family& family : tested_families()) {
+    if (family.name == "wgmma") {
+      all.push_back({family, {64, 64, 8, 2, false, 2}});
+      all.push_back({family, {64, 128, 8, 2}, DataType::kFloat16});
+      all.push_back({family, {128, 128, 8, 2}});
+    } else {
+      all.push_back({family, {32, 32, 4, 2, false, 2}});
+    }
+  }
+  return all;
 }
 
-testing::AssertionResult is_correct_here(const BackwardTestProblem& problem, const LaunchChoice& choice = {}) {
-  return is_correct(tested_runtime(), *kernel_of(problem.forward().descriptor()), problem, choice);
-}
-testing::AssertionResult is_correct_here(TestProblem problem, const LaunchChoice& choice = {}) {
-  return is_correct_here(BackwardTestProblem(std::move(problem)), choice);
+/// Of each family, what is tested where tiles make no difference.
+std::vector<Tiles> some_tiles() {
+  std::vector<Tiles> all = all_tiles();
+  std::erase_if(all, [](const Tiles& tiles) { return tiles.family.name == "wgmma" && tiles.config.column_warps == 1; });
+  return all;
 }
 
-LaunchResult run_here(const BackwardTestProblem& problem, const LaunchChoice& choice = {}) {
-  return run_backward(tested_runtime(), *kernel_of(problem.forward().descriptor()), problem, choice);
-}
-LaunchResult run_here(TestProblem problem, const LaunchChoice& choice = {}) {
-  return run_here(BackwardTestProblem(std::move(problem)), choice);
-}
+class TilesTest : public testing::TestWithParam<Tiles> {
+ protected:
+  static const TileConfig& config() { return GetParam().config; }
+  static Runtime& runtime() { return tested_runtime(GetParam().family); }
+  static int head_dim() { return GetParam().family.name == "wgmma" ? 32 : 64; }
+  /// Lengths that lie in tiles as these do in tiles of 32.
+  static int rows(int of_32) { return of_32 * config().tile_q / 32; }
+  static int keys(int of_32) { return of_32 * config().tile_k / 32; }
+
+  static KernelDescriptor descriptor_of(MaskForm form) { return descriptor_of(form, GetParam().dtype); }
+  static KernelDescriptor descriptor_of(MaskForm form, DataType dtype) {
+    KernelDescriptor descriptor;
+    descriptor.pass = Pass::kBackward;
+    descriptor.dtype = dtype;
+    descriptor.head_dim_qk = descriptor.head_dim_v = head_dim();
+    descriptor.mask_form = form;
+    descriptor.target = GetParam().family.target;
+    descriptor.deterministic = true;
+    return descriptor;
+  }
+  static std::shared_ptr<const Kernel> kernel_of(const KernelDescriptor& descriptor) {
+    return runtime().request(descriptor, {.hint = {}, .config = config()});
+  }
+
+  static testing::AssertionResult is_correct_here(const BackwardTestProblem& problem, const LaunchChoice& choice = {}) {
+    return is_correct(runtime(), *kernel_of(problem.forward().descriptor()), problem, choice);
+  }
+  static testing::AssertionResult is_correct_here(TestProblem problem, const LaunchChoice& choice = {}) {
+    return is_correct_here(BackwardTestProblem(std::move(problem)), choice);
+  }
+  static testing::AssertionResult is_correct_here(const LaunchResult& result, const BackwardTestProblem& problem) {
+    return is_correct(result, *kernel_of(problem.forward().descriptor()), problem);
+  }
+
+  static LaunchResult run_here(const BackwardTestProblem& problem, const LaunchChoice& choice = {}) {
+    return run_backward(runtime(), *kernel_of(problem.forward().descriptor()), problem, choice);
+  }
+  static LaunchResult run_here(TestProblem problem, const LaunchChoice& choice = {}) {
+    return run_here(BackwardTestProblem(std::move(problem)), choice);
+  }
+};
+
+class BackwardMasks : public TilesTest {
+ protected:
+  /// Intervals of F4, [from, to) twice for each column.
+  static TestProblem with_intervals(std::uint64_t seed, const std::function<std::array<int, 4>(int)>& of_column) {
+    TestProblem problem(descriptor_of(MaskForm::kF4), {.seqlen_q = rows(70), .seqlen_k = keys(70), .heads_q = 2},
+                        {.seed = seed});
+    for (int j = 0; j < problem.extents().seqlen_k; ++j)
+      std::ranges::copy(of_column(j), problem.intervals().data() + std::ptrdiff_t{4} * j);
+    return problem;
+  }
+};
+class BackwardWindows : public TilesTest {};
+class BackwardCausal : public TilesTest {};
+class BackwardValues : public TilesTest {
+ protected:
+  /// Queries of one value, and keys of one magnitude, every other one of which may be negative.
+  static LaunchResult run_with_constants(DataType dtype, float query, float key, bool alternating) {
+    TestProblem forward(descriptor_of(MaskForm::kC1, dtype), {.seqlen_q = rows(100), .seqlen_k = keys(100)},
+                        {.intervals = Intervals::kNoneMasked, .softmax_scale = 1e-3f});
+    std::ranges::fill(forward.query(), reference::from_float(query, dtype));
+    for (std::size_t i = 0; i < forward.key().size(); ++i) {
+      const bool is_negative = alternating && i / static_cast<std::size_t>(head_dim()) % 2 != 0;
+      forward.key()[i] = reference::from_float(is_negative ? -key : key, dtype);
+    }
+    return run_here(std::move(forward));
+  }
+};
+class BackwardShapes : public TilesTest {};
 
 testing::AssertionResult are_the_same_bits(const LaunchResult& one, const LaunchResult& other) {
   const auto differing = [](std::span<const std::uint16_t> a, std::span<const std::uint16_t> b) {
@@ -71,23 +155,24 @@ bool are_zeros(std::span<const std::uint16_t> gradient) {
 
 constexpr MaskForm kVectorForms[] = {MaskForm::kC1, MaskForm::kC2, MaskForm::kF2, MaskForm::kF4};
 
-TEST(BackwardMasks, ThatHideEverythingWriteZerosOverAllThatWasThere) {
+TEST_P(BackwardMasks, ThatHideEverythingWriteZerosOverAllThatWasThere) {
   for (MaskForm form : kVectorForms)
     for (const bool with_plan : {true, false}) {
-      const BackwardTestProblem problem(TestProblem(descriptor_of(form), {.seqlen_q = 70, .seqlen_k = 70, .heads_q = 2},
+      const BackwardTestProblem problem(TestProblem(descriptor_of(form),
+                                                    {.seqlen_q = rows(70), .seqlen_k = keys(70), .heads_q = 2},
                                                     {.intervals = Intervals::kAllMasked}));
-      EXPECT_TRUE(is_correct_here(problem, {.with_plan = with_plan}));
       const LaunchResult result = run_here(problem, {.with_plan = with_plan});
+      EXPECT_TRUE(is_correct_here(result, problem));
       EXPECT_TRUE(are_zeros(result.query_gradient));
       EXPECT_TRUE(are_zeros(result.key_gradient));
       EXPECT_TRUE(are_zeros(result.value_gradient));
     }
 }
 
-TEST(BackwardMasks, ThatHideNothingGiveWhatTheFormWithoutVectorsGives) {
+TEST_P(BackwardMasks, ThatHideNothingGiveWhatTheFormWithoutVectorsGives) {
   for (MaskForm form : kVectorForms)
     for (const bool with_plan : {true, false}) {
-      const Extents extents{.seqlen_q = 70, .seqlen_k = 90, .heads_q = 2};
+      const Extents extents{.seqlen_q = rows(70), .seqlen_k = keys(90), .heads_q = 2};
       const KernelDescriptor without = descriptor_of(has_diagonal(form) ? MaskForm::kCausal : MaskForm::kNone);
       const LaunchResult masked =
           run_here(TestProblem(descriptor_of(form), extents, {.intervals = Intervals::kNoneMasked, .seed = 5}),
@@ -96,21 +181,21 @@ TEST(BackwardMasks, ThatHideNothingGiveWhatTheFormWithoutVectorsGives) {
     }
 }
 
-TEST(BackwardMasks, ThatHideWholeKeyTilesAroundTheVisibleOneWriteZerosThere) {
+TEST_P(BackwardMasks, ThatHideWholeKeyTilesAroundTheVisibleOneWriteZerosThere) {
   // Only keys of the second of four tiles are seen.
   for (MaskForm form : {MaskForm::kF2, MaskForm::kF4})
     for (const bool with_plan : {true, false}) {
-      TestProblem forward(descriptor_of(form), {.seqlen_q = 65, .seqlen_k = 4 * kConfig.tile_k},
+      TestProblem forward(descriptor_of(form), {.seqlen_q = rows(32) + 1, .seqlen_k = 4 * config().tile_k},
                           {.intervals = Intervals::kNoneMasked});
       const int vectors = vectors_per_column(form);
       for (int j = 0; j < forward.extents().seqlen_k; ++j) {
-        if (j / kConfig.tile_k == 1) continue;
+        if (j / config().tile_k == 1) continue;
         forward.intervals()[j * vectors] = 0;
-        forward.intervals()[j * vectors + 1] = form == MaskForm::kF2 ? 0 : 65;
+        forward.intervals()[j * vectors + 1] = form == MaskForm::kF2 ? 0 : forward.extents().seqlen_q;
       }
       const BackwardTestProblem problem(std::move(forward));
-      EXPECT_TRUE(is_correct_here(problem, {.with_plan = with_plan}));
       const LaunchResult result = run_here(problem, {.with_plan = with_plan});
+      EXPECT_TRUE(is_correct_here(result, problem));
       for (const auto* gradient : {&result.key_gradient, &result.value_gradient}) {
         const std::span<const std::uint16_t> all(*gradient);
         const std::size_t tile = all.size() / 4;
@@ -121,45 +206,39 @@ TEST(BackwardMasks, ThatHideWholeKeyTilesAroundTheVisibleOneWriteZerosThere) {
     }
 }
 
-TEST(BackwardMasks, ThatLeaveEachRowOneKeyCopyTheGradientOfItsOutput) {
+TEST_P(BackwardMasks, ThatLeaveEachRowOneKeyCopyTheGradientOfItsOutput) {
   // F2: column j is seen by row j alone, with probability 1.
-  TestProblem forward(descriptor_of(MaskForm::kF2), {.seqlen_q = 70, .seqlen_k = 70});
-  for (int j = 0; j < 70; ++j) {
+  TestProblem forward(descriptor_of(MaskForm::kF2), {.seqlen_q = rows(70), .seqlen_k = rows(70)});
+  for (int j = 0; j < rows(70); ++j) {
     forward.intervals()[2 * j] = j + 1;
     forward.intervals()[2 * j + 1] = j;
   }
   const BackwardTestProblem problem(std::move(forward));
-  EXPECT_EQ(run_here(problem).value_gradient, problem.output_gradient());
-  EXPECT_TRUE(is_correct_here(problem));
+  const LaunchResult result = run_here(problem);
+  EXPECT_EQ(result.value_gradient, problem.output_gradient());
+  EXPECT_TRUE(is_correct_here(result, problem));
 }
 
-TEST(BackwardMasks, WithDeadRowsInTheMiddleOfATileSpareTheirNeighbours) {
-  TestProblem problem(descriptor_of(MaskForm::kF4), {.seqlen_q = 64, .seqlen_k = 70});
-  for (int j = 0; j < 70; ++j) {
+TEST_P(BackwardMasks, WithDeadRowsInTheMiddleOfATileSpareTheirNeighbours) {
+  TestProblem problem(descriptor_of(MaskForm::kF4), {.seqlen_q = rows(64), .seqlen_k = keys(70)});
+  for (int j = 0; j < keys(70); ++j) {
     const int odd_rows[] = {13, 14, 40, 49};
-    std::copy_n(odd_rows, 4, &problem.intervals()[4 * j]);
+    std::copy_n(odd_rows, 4, problem.intervals().data() + std::ptrdiff_t{4} * j);
   }
   EXPECT_TRUE(is_correct_here(std::move(problem)));
 }
 
-TEST(BackwardMasks, WithUnseenKeysInTheMiddleOfATileSpareTheirNeighbours) {
-  TestProblem problem(descriptor_of(MaskForm::kC2), {.seqlen_q = 70, .seqlen_k = 70},
+TEST_P(BackwardMasks, WithUnseenKeysInTheMiddleOfATileSpareTheirNeighbours) {
+  TestProblem problem(descriptor_of(MaskForm::kC2), {.seqlen_q = rows(70), .seqlen_k = keys(70)},
                       {.intervals = Intervals::kNoneMasked});
-  for (const int j : {0, 13, 14, 31, 32, 69}) {
+  for (const int j : {0, 13, 14, config().tile_k - 1, config().tile_k, keys(70) - 1}) {
     problem.intervals()[2 * j] = 0;
-    problem.intervals()[2 * j + 1] = 70;
+    problem.intervals()[2 * j + 1] = rows(70);
   }
   EXPECT_TRUE(is_correct_here(std::move(problem)));
 }
 
-/// Intervals of F4, [from, to) twice for each column.
-TestProblem with_intervals(std::uint64_t seed, const std::function<std::array<int, 4>(int)>& of_column) {
-  TestProblem problem(descriptor_of(MaskForm::kF4), {.seqlen_q = 70, .seqlen_k = 70, .heads_q = 2}, {.seed = seed});
-  for (int j = 0; j < 70; ++j) std::ranges::copy(of_column(j), &problem.intervals()[4 * j]);
-  return problem;
-}
-
-TEST(BackwardMasks, WhoseIntervalsSwapPlacesOrOverlapMeanTheSame) {
+TEST_P(BackwardMasks, WhoseIntervalsSwapPlacesOrOverlapMeanTheSame) {
   const auto first_end = [](int j) { return 10 + j % 23; };
   const auto second_begin = [](int j) { return 35 + j % 19; };
   const BackwardTestProblem apart(
@@ -177,9 +256,10 @@ TEST(BackwardMasks, WhoseIntervalsSwapPlacesOrOverlapMeanTheSame) {
   }
 }
 
-TEST(BackwardMasks, WhoseIntervalsAreEmptySwappedOrOutsideOfTheRowsHideNothing) {
+TEST_P(BackwardMasks, WhoseIntervalsAreEmptySwappedOrOutsideOfTheRowsHideNothing) {
   constexpr int kLeast = std::numeric_limits<int>::min(), kMost = std::numeric_limits<int>::max();
-  const std::array<std::array<int, 2>, 6> nothing{{{0, 0}, {33, 33}, {50, 20}, {-9, -3}, {70, kMost}, {kMost, kLeast}}};
+  const std::array<std::array<int, 2>, 6> nothing{
+      {{0, 0}, {33, 33}, {50, 20}, {-9, -3}, {rows(70), kMost}, {kMost, kLeast}}};
   const BackwardTestProblem plain(with_intervals(3, [](int) { return std::array{0, 0, 0, 0}; }));
   const BackwardTestProblem odd(with_intervals(3, [&](int j) {
     const std::array<int, 2>&one = nothing[j % 6], &other = nothing[j / 6 % 6];
@@ -190,10 +270,11 @@ TEST(BackwardMasks, WhoseIntervalsAreEmptySwappedOrOutsideOfTheRowsHideNothing) 
     EXPECT_TRUE(are_the_same_bits(run_here(plain), run_here(odd, {.with_plan = with_plan})));
 }
 
-TEST(BackwardMasks, WithoutAPlanGiveTheSameBitsOfADeterministicKernelAndAreWithinTheBoundOfAnother) {
+TEST_P(BackwardMasks, WithoutAPlanGiveTheSameBitsOfADeterministicKernelAndAreWithinTheBoundOfAnother) {
+  const int batch = GetParam().family.name == "wgmma" ? 1 : 2;
   for (MaskForm form : kVectorForms)
     for (const Intervals intervals : {Intervals::kFuzzed, Intervals::kDocuments, Intervals::kHoles}) {
-      const Extents extents{.batch = 2, .seqlen_q = 100, .seqlen_k = 130, .heads_q = 2, .heads_mask = 2};
+      const Extents extents{.batch = batch, .seqlen_q = rows(70), .seqlen_k = keys(100), .heads_q = 2, .heads_mask = 2};
       KernelDescriptor descriptor = descriptor_of(form);
       const BackwardTestProblem problem(TestProblem(descriptor, extents, {.intervals = intervals, .seed = 12}));
       EXPECT_TRUE(are_the_same_bits(run_here(problem), run_here(problem, {.with_plan = false})))
@@ -205,7 +286,7 @@ TEST(BackwardMasks, WithoutAPlanGiveTheSameBitsOfADeterministicKernelAndAreWithi
     }
 }
 
-TEST(BackwardWindows, OfEveryWidthAreWithinTheBound) {
+TEST_P(BackwardWindows, OfEveryWidthAreWithinTheBound) {
   const int infinite = std::numeric_limits<int>::max();
   for (CausalAlignment alignment : {CausalAlignment::kBottomRight, CausalAlignment::kTopLeft}) {
     KernelDescriptor descriptor = descriptor_of(MaskForm::kWindow);
@@ -220,47 +301,49 @@ TEST(BackwardWindows, OfEveryWidthAreWithinTheBound) {
                                       {infinite, infinite},
                                       {infinite, 0}})
       for (const auto& [seqlen_q, seqlen_k] : {std::pair(70, 70), {33, 130}, {130, 33}})
-        EXPECT_TRUE(is_correct_here(TestProblem(descriptor, {.seqlen_q = seqlen_q, .seqlen_k = seqlen_k},
+        EXPECT_TRUE(is_correct_here(TestProblem(descriptor, {.seqlen_q = rows(seqlen_q), .seqlen_k = keys(seqlen_k)},
                                                 {.window_left = left, .window_right = right})));
   }
 }
 
-TEST(BackwardWindows, ThatReachNoKeyOfSomeRowsAndNoRowOfSomeKeysLeaveThoseZero) {
+TEST_P(BackwardWindows, ThatReachNoKeyOfSomeRowsAndNoRowOfSomeKeysLeaveThoseZero) {
   // Top-left: the last rows lie wholly to the right of the keys, or the last keys wholly to the right of the rows.
   KernelDescriptor descriptor = descriptor_of(MaskForm::kWindow);
   descriptor.causal_alignment = CausalAlignment::kTopLeft;
-  for (const auto& [seqlen_q, seqlen_k] : {std::pair(200, 40), {40, 200}}) {
+  const int most = std::max(rows(200), keys(200)), least = std::min(rows(40), keys(40));
+  for (const auto& [seqlen_q, seqlen_k] : {std::pair(most, least), {least, most}}) {
     const BackwardTestProblem problem(
         TestProblem(descriptor, {.seqlen_q = seqlen_q, .seqlen_k = seqlen_k}, {.window_left = 3, .window_right = 3}));
-    EXPECT_TRUE(is_correct_here(problem));
     const LaunchResult result = run_here(problem);
+    EXPECT_TRUE(is_correct_here(result, problem));
     const std::span<const std::uint16_t> of_longer(seqlen_q > seqlen_k ? result.query_gradient : result.key_gradient);
     EXPECT_TRUE(are_zeros(of_longer.last(of_longer.size() / 2)));
     EXPECT_FALSE(are_zeros(of_longer.first(of_longer.size() / 2)));
   }
 }
 
-TEST(BackwardCausal, WithMoreQueriesThanKeysLeavesTheGradientOfTheFirstRowsZero) {
+TEST_P(BackwardCausal, WithMoreQueriesThanKeysLeavesTheGradientOfTheFirstRowsZero) {
   for (MaskForm form : {MaskForm::kCausal, MaskForm::kC1, MaskForm::kC2})
     for (const bool with_plan : {true, false}) {
-      const BackwardTestProblem problem(
-          TestProblem(descriptor_of(form), {.seqlen_q = 200, .seqlen_k = 40}, {.intervals = Intervals::kNoneMasked}));
-      EXPECT_TRUE(is_correct_here(problem, {.with_plan = with_plan}));
+      const BackwardTestProblem problem(TestProblem(descriptor_of(form),
+                                                    {.seqlen_q = keys(40) + rows(160), .seqlen_k = keys(40)},
+                                                    {.intervals = Intervals::kNoneMasked}));
       const LaunchResult result = run_here(problem, {.with_plan = with_plan});
-      EXPECT_TRUE(are_zeros(std::span(result.query_gradient).first(160 * 64)));
+      EXPECT_TRUE(is_correct_here(result, problem));
+      EXPECT_TRUE(are_zeros(std::span(result.query_gradient).first(static_cast<std::size_t>(rows(160) * head_dim()))));
     }
 }
 
-TEST(BackwardValues, OfLargeMagnitudeDoNotOverflow) {
+TEST_P(BackwardValues, OfLargeMagnitudeDoNotOverflow) {
   for (DataType dtype : {DataType::kFloat16, DataType::kBfloat16})
-    EXPECT_TRUE(is_correct_here(
-        TestProblem(descriptor_of(MaskForm::kCausal, dtype), {.seqlen_q = 70, .seqlen_k = 70}, {.magnitude = 40})));
+    EXPECT_TRUE(is_correct_here(TestProblem(descriptor_of(MaskForm::kCausal, dtype),
+                                            {.seqlen_q = rows(70), .seqlen_k = keys(70)}, {.magnitude = 40})));
 }
 
-TEST(BackwardValues, OfTinyMagnitudeDoNotVanish) {
+TEST_P(BackwardValues, OfTinyMagnitudeDoNotVanish) {
   for (DataType dtype : {DataType::kFloat16, DataType::kBfloat16})
-    EXPECT_TRUE(is_correct_here(
-        TestProblem(descriptor_of(MaskForm::kCausal, dtype), {.seqlen_q = 70, .seqlen_k = 70}, {.magnitude = 1e-4f})));
+    EXPECT_TRUE(is_correct_here(TestProblem(descriptor_of(MaskForm::kCausal, dtype),
+                                            {.seqlen_q = rows(70), .seqlen_k = keys(70)}, {.magnitude = 1e-4f})));
 }
 
 testing::AssertionResult has_no_nan(std::span<const std::uint16_t> gradient, DataType dtype) {
@@ -270,17 +353,7 @@ testing::AssertionResult has_no_nan(std::span<const std::uint16_t> gradient, Dat
   return testing::AssertionSuccess();
 }
 
-/// Queries of one value, and keys of one magnitude, every other one of which may be negative.
-LaunchResult run_with_constants(DataType dtype, float query, float key, bool alternating) {
-  TestProblem forward(descriptor_of(MaskForm::kC1, dtype), {.seqlen_q = 100, .seqlen_k = 100},
-                      {.intervals = Intervals::kNoneMasked, .softmax_scale = 1e-3f});
-  std::ranges::fill(forward.query(), reference::from_float(query, dtype));
-  for (std::size_t i = 0; i < forward.key().size(); ++i)
-    forward.key()[i] = reference::from_float(alternating && i / 64 % 2 != 0 ? -key : key, dtype);
-  return run_here(std::move(forward));
-}
-
-TEST(BackwardValues, AtTheLargestFiniteNumbersGiveNoNaN) {
+TEST_P(BackwardValues, AtTheLargestFiniteNumbersGiveNoNaN) {
   constexpr float kLargestFloat16 = 65504.0f, kLargestBfloat16 = 3.3895314e38f;
   for (const bool alternating : {false, true}) {
     const LaunchResult half = run_with_constants(DataType::kFloat16, kLargestFloat16, kLargestFloat16, alternating);
@@ -299,39 +372,79 @@ TEST(BackwardValues, AtTheLargestFiniteNumbersGiveNoNaN) {
   }
 }
 
-TEST(BackwardValues, ScaleIsAppliedOnce) {
+TEST_P(BackwardValues, ScaleIsAppliedOnce) {
   for (float scale : {1e-3f, 0.125f, 1.0f, 7.5f})
-    EXPECT_TRUE(is_correct_here(
-        TestProblem(descriptor_of(MaskForm::kCausal), {.seqlen_q = 40, .seqlen_k = 70}, {.softmax_scale = scale})));
+    EXPECT_TRUE(is_correct_here(TestProblem(descriptor_of(MaskForm::kCausal),
+                                            {.seqlen_q = rows(40), .seqlen_k = keys(70)}, {.softmax_scale = scale})));
 }
 
-TEST(BackwardShapes, EveryRatioOfHeadsTakesItsOwnKeysAndMaskInEveryBatchEntry) {
+TEST_P(BackwardShapes, EveryRatioOfHeadsTakesItsOwnKeysAndMaskInEveryBatchEntry) {
   for (const auto& [heads_q, heads_kv] : {std::pair(1, 1), {4, 4}, {4, 2}, {4, 1}, {6, 3}, {8, 1}})
     for (int heads_mask : {1, heads_kv, heads_q})
       // One key tile, so that groups of heads are split where there is no other work, and two.
-      for (int seqlen_k : {25, 40})
+      for (const int of_32 : {25, 40})
         EXPECT_TRUE(is_correct_here(TestProblem(descriptor_of(MaskForm::kF4),
-                                                {.batch = seqlen_k == 25 ? 1 : 3,
+                                                {.batch = of_32 == 25 ? 1 : 3,
                                                  .seqlen_q = 33,
-                                                 .seqlen_k = seqlen_k,
+                                                 .seqlen_k = keys(of_32),
                                                  .heads_q = heads_q,
                                                  .heads_kv = heads_kv,
                                                  .heads_mask = heads_mask},
                                                 {.seed = static_cast<std::uint64_t>(heads_q * 10 + heads_mask)})));
 }
 
-TEST(BackwardShapes, EveryLayoutGivesTheSameBits) {
-  const BackwardTestProblem problem(
-      TestProblem(descriptor_of(MaskForm::kC2),
-                  {.batch = 2, .seqlen_q = 70, .seqlen_k = 75, .heads_q = 4, .heads_kv = 2, .heads_mask = 2}));
+TEST_P(BackwardShapes, EveryLayoutGivesTheSameBits) {
+  const BackwardTestProblem problem(TestProblem(
+      descriptor_of(MaskForm::kC2),
+      {.batch = 2, .seqlen_q = rows(70), .seqlen_k = keys(75), .heads_q = 4, .heads_kv = 2, .heads_mask = 2}));
   const LaunchResult packed = run_here(problem);
-  EXPECT_TRUE(is_correct_here(problem));
+  EXPECT_TRUE(is_correct_here(packed, problem));
   for (Layout layout : {Layout::kPadded, Layout::kHeadsFirst, Layout::kInterleaved}) {
     const LaunchResult strided = run_here(problem, {.layout = layout});
     EXPECT_EQ(strided.overwritten, "");
     EXPECT_TRUE(are_the_same_bits(strided, packed));
   }
 }
+
+TEST_P(BackwardShapes, TheGradientThatComesInMayLieFromTheLastRowToTheFirstWhereNoTensorCopyTakesIt) {
+  const auto make = [] {
+    return BackwardTestProblem(
+        TestProblem(descriptor_of(MaskForm::kCausal), {.seqlen_q = rows(70), .seqlen_k = keys(75)}));
+  };
+  const BackwardTestProblem problem = make();
+  BackwardTestProblem reversed = make();
+  std::vector<std::uint16_t>& gradient = reversed.output_gradient();
+  std::ranges::reverse(gradient);
+  for (auto row = gradient.begin(); row != gradient.end(); row += head_dim()) std::reverse(row, row + head_dim());
+  const LaunchChoice choice{.change = [](BackwardLaunch& launch) {
+    TensorView& view = launch.output_gradient;
+    view.data += static_cast<DevicePointer>((launch.forward.seqlen_q - 1) * view.stride_seqlen * 2);
+    view.stride_seqlen = -view.stride_seqlen;
+  }};
+  if (GetParam().family.name != "wgmma") {
+    EXPECT_TRUE(are_the_same_bits(run_here(reversed, choice), run_here(problem)));
+    return;
+  }
+  try {
+    run_here(reversed, choice);
+    ADD_FAILURE() << "a stride that tensor copies cannot take was accepted";
+  } catch (const Error& error) {
+    EXPECT_EQ(error.code(), ErrorCode::kInvalidArgument);
+    EXPECT_THAT(error.what(),
+                testing::HasSubstr("output_gradient: the seqlen stride is -32 elements: the tensor copies of sm_90a "
+                                   "take 0 to 549755813887; request the kernel for sm_90, or copy the tensor"));
+  }
+}
+
+std::string name_of_tiles(const testing::TestParamInfo<Tiles>& test) {
+  return name_of(test.param);
+}
+
+INSTANTIATE_TEST_SUITE_P(Tiles, BackwardMasks, testing::ValuesIn(all_tiles()), name_of_tiles);
+INSTANTIATE_TEST_SUITE_P(Tiles, BackwardWindows, testing::ValuesIn(all_tiles()), name_of_tiles);
+INSTANTIATE_TEST_SUITE_P(Tiles, BackwardCausal, testing::ValuesIn(all_tiles()), name_of_tiles);
+INSTANTIATE_TEST_SUITE_P(Tiles, BackwardValues, testing::ValuesIn(some_tiles()), name_of_tiles);
+INSTANTIATE_TEST_SUITE_P(Tiles, BackwardShapes, testing::ValuesIn(some_tiles()), name_of_tiles);
 
 }  // namespace
 }  // namespace flashmask::backward_tests

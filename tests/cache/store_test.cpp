@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #include <atomic>
+#include <cstdio>
 #include <filesystem>
 #include <set>
 #include <thread>
@@ -41,6 +42,11 @@ class StoreTest : public ::testing::Test {
     const PublishOutcome outcome = store_.publish(sample_entry(kDigest));
     EXPECT_TRUE(outcome) << outcome.failure;
     EXPECT_EQ(cubin(store_.lookup(kDigest, TagPolicy::any())), "ELF…cubin");
+  }
+
+  static void tell(const char* what, int count) {
+    RecordProperty(what, count);
+    std::printf("%d %s\n", count, what);
   }
 
   ScratchDirectory scratch_;
@@ -129,18 +135,22 @@ TEST_F(StoreTest, WhenTheNewestIsNoGoodTheNextOneIsServed) {
 TEST_F(StoreTest, AChangedByteAtAnyPlaceIsAMissAndHeals) {
   ASSERT_TRUE(store_.publish(sample_entry(kDigest)));
   const std::string good = read_file(path());
-  for (std::size_t i = 0; i < good.size(); ++i) {
-    std::string bad = good;
-    bad[i] = static_cast<char>(bad[i] ^ 0x20);
-    write_file(path(), bad);
-    const LookupResult found = store_.lookup(kDigest, TagPolicy::any());
-    ASSERT_FALSE(found) << "byte " << i;
-    // The first line says whose file it is; whatever it leaves as ours is removed.
-    const bool ours = found.reason == MissReason::kCorrupt;
-    EXPECT_TRUE(ours || i < 18) << "byte " << i << ": " << name_of(found.reason);
-    EXPECT_EQ(fs::exists(path()), !ours) << "byte " << i;
-    write_file(path(), good);
-  }
+  int changed = 0;
+  for (std::size_t i = 0; i < good.size(); ++i)
+    for (const int mask : {0x01, 0x20, 0x80, 0xff}) {
+      ++changed;
+      std::string bad = good;
+      bad[i] = static_cast<char>(bad[i] ^ mask);
+      write_file(path(), bad);
+      const LookupResult found = store_.lookup(kDigest, TagPolicy::any());
+      ASSERT_FALSE(found) << "byte " << i;
+      // The first line says whose file it is; whatever it leaves as ours is removed.
+      const bool ours = found.reason == MissReason::kCorrupt;
+      EXPECT_TRUE(ours || i < 18) << "byte " << i << ": " << name_of(found.reason);
+      EXPECT_EQ(fs::exists(path()), !ours) << "byte " << i;
+      write_file(path(), good);
+    }
+  tell("bytes changed", changed);
   fs::remove(path());
   expect_next_publication_is_served();
 }
@@ -154,6 +164,7 @@ TEST_F(StoreTest, ATruncatedEntryOfAnyLengthIsAMissAndHealsItself) {
     EXPECT_FALSE(fs::exists(path())) << size;
   }
   EXPECT_EQ(store_.counters().healed, good.size());
+  tell("lengths cut to", static_cast<int>(good.size()));
   expect_next_publication_is_served();
 }
 
@@ -221,6 +232,41 @@ TEST_F(StoreTest, AHugeFileIsAMissThatIsNotRead) {
   expect_miss(MissReason::kTooLarge);
 }
 
+TEST_F(StoreTest, AnEmptyFileIsAMissAndHeals) {
+  write_file(path(), "");
+  fs::permissions(fs::path(path()).parent_path(), fs::perms::owner_all);
+  expect_miss(MissReason::kCorrupt);
+  EXPECT_FALSE(fs::exists(path()));
+  expect_next_publication_is_served();
+}
+
+TEST_F(StoreTest, AnEntryThatClaimsAnotherLengthIsAMissThatAllocatesNoMoreThanTheFile) {
+  const std::string good = text_of(encode(sample_entry(kDigest)));
+  const std::size_t length_at = std::string_view("flashmask-entry 1 ").size();
+  for (const char* length : {"ffffffffffffffff", "7fffffffffffffff", "0000000010000001", "0000000000000000"}) {
+    write_file(path(), std::string(good).replace(length_at, 16, length));
+    fs::permissions(fs::path(path()).parent_path(), fs::perms::owner_all);
+    expect_miss(MissReason::kCorrupt);
+    EXPECT_FALSE(fs::exists(path())) << length;
+  }
+}
+
+TEST_F(StoreTest, AHardLinkIsAFileLikeAnyOther) {
+  ASSERT_TRUE(store_.publish(sample_entry(kDigest)));
+  fs::create_hard_link(path(), scratch_.path() + "/kept");
+  EXPECT_TRUE(store_.lookup(kDigest, TagPolicy::any()));
+  ASSERT_TRUE(store_.publish(sample_entry(kDigest, kTag, "new")));
+  EXPECT_EQ(read_file(scratch_.path() + "/kept"), text_of(encode(sample_entry(kDigest))))
+      << "a publication replaces the name and writes through no link";
+  // Under another digest's name it is an exchanged name.
+  const std::string other = scratch_.path() + "/" + Store::entry_path(digest_of("other"), kTag);
+  fs::create_directories(fs::path(other).parent_path());
+  fs::permissions(fs::path(other).parent_path(), fs::perms::owner_all);
+  fs::create_hard_link(path(), other);
+  EXPECT_EQ(store_.lookup(digest_of("other"), TagPolicy::any()).reason, MissReason::kWrongName);
+  EXPECT_TRUE(fs::exists(other));
+}
+
 TEST_F(StoreTest, FilesThatAreNoEntriesOfTheDigestAreNotLookedAt) {
   ASSERT_TRUE(store_.publish(sample_entry(kDigest)));
   const std::string folder = fs::path(path()).parent_path();
@@ -274,6 +320,26 @@ TEST_F(StoreTest, ADirectoryThatOthersMayWriteIsRefusedWithTheMend) {
   }
 }
 
+TEST_F(StoreTest, AFolderThatOthersMayWriteOrALinkInItsPlaceIsNotUsed) {
+  ASSERT_TRUE(store_.publish(sample_entry(kDigest)));
+  const std::string folder = fs::path(path()).parent_path();
+  ASSERT_EQ(chmod(folder.c_str(), 0777), 0);
+  for (const TagPolicy& policy : {TagPolicy::any(), TagPolicy::exact(kTag)}) {
+    const LookupResult found = store_.lookup(kDigest, policy);
+    EXPECT_EQ(name_of(found.reason), "disabled");
+    EXPECT_THAT(found.detail, HasSubstr("chmod go-w '" + folder + "'"));
+  }
+  EXPECT_THAT(store_.publish(sample_entry(kDigest)).failure, HasSubstr("chmod go-w '" + folder + "'"));
+  ASSERT_EQ(chmod(folder.c_str(), 0700), 0);
+  EXPECT_TRUE(store_.lookup(kDigest, TagPolicy::any()));
+
+  fs::rename(folder, scratch_.path() + "/elsewhere");
+  fs::create_directory_symlink(scratch_.path() + "/elsewhere", folder);
+  for (const TagPolicy& policy : {TagPolicy::any(), TagPolicy::exact(kTag)})
+    EXPECT_EQ(name_of(store_.lookup(kDigest, policy).reason), "unreadable");
+  EXPECT_FALSE(store_.publish(sample_entry(kDigest)));
+}
+
 /// As if the process ran as another user.
 class OtherUser : public FileSystem {
  public:
@@ -292,6 +358,32 @@ TEST_F(StoreTest, AnotherUsersDirectoryAndEntriesAreRefused) {
   Store store({.directory = scratch_.path(), .file_system = &other});
   EXPECT_THAT(store.disabled_reason().value_or(""), HasSubstr("chown 4711"));
   EXPECT_FALSE(store.publish(sample_entry(kDigest)));
+}
+
+TEST_F(StoreTest, AnEntryOfAnotherUserIsNeitherServedNorCountedNorRemoved) {
+  class Foreign : public FileSystem {
+   public:
+    int status(int descriptor, struct stat& status) override {
+      return disown(FileSystem::status(descriptor, status), status);
+    }
+    int status_at(int directory, const char* path, struct stat& status) override {
+      return disown(FileSystem::status_at(directory, path, status), status);
+    }
+
+   private:
+    static int disown(int result, struct stat& status) {
+      if (S_ISREG(status.st_mode)) status.st_uid = 4712;
+      return result;
+    }
+  } files;
+  ASSERT_TRUE(store_.publish(sample_entry(kDigest)));
+  Store store({.directory = scratch_.path(), .byte_limit = fs::file_size(path()), .file_system = &files});
+  const LookupResult found = store.lookup(kDigest, TagPolicy::any());
+  EXPECT_EQ(name_of(found.reason), "foreign-owner");
+  EXPECT_THAT(found.detail, HasSubstr("4712"));
+  EXPECT_TRUE(store.publish(sample_entry(digest_of("another"))));
+  EXPECT_EQ(store.clear().kept, 2u);
+  EXPECT_TRUE(fs::exists(path()));
 }
 
 TEST_F(StoreTest, ALinkToTheDirectoryIsFollowedAndItsTargetJudged) {
@@ -357,13 +449,42 @@ TEST_F(StoreTest, AReadOnlyStoreReadsAndNeverWrites) {
   EXPECT_TRUE(fs::exists(path()));
 }
 
-TEST_F(StoreTest, AMovedDirectoryStillHits) {
+TEST_F(StoreTest, ADirectoryThatAnotherProcessRemovedAndMadeAnewIsReadByTheRunningOnes) {
   ASSERT_TRUE(store_.publish(sample_entry(kDigest)));
-  const std::string moved = scratch_.path() + "/moved";
-  fs::create_directory(moved);
+  ASSERT_TRUE(store_.lookup(kDigest, TagPolicy::any()));
+  fs::remove_all(scratch_.path() + "/v1");
+  ASSERT_TRUE(Store({.directory = scratch_.path()}).publish(sample_entry(kDigest, kTag, "another's")));
+  EXPECT_EQ(cubin(store_.lookup(kDigest, TagPolicy::any())), "another's");
+}
+
+TEST_F(StoreTest, MovingTheDirectoryKeepsAllHits) {
+  for (int i = 0; i < 100; ++i) ASSERT_TRUE(store_.publish(sample_entry(digest_of(std::to_string(i)))));
+  const ScratchDirectory elsewhere;
+  const std::string moved = elsewhere.path() + "/moved";
+  fs::copy(scratch_.path(), moved, fs::copy_options::recursive);  // as to another disk: all times are new
   fs::permissions(moved, fs::perms::owner_all);
-  fs::rename(scratch_.path() + "/v1", moved + "/v1");
-  EXPECT_TRUE(Store({.directory = moved}).lookup(kDigest, TagPolicy::any()));
+  for (const auto& item : fs::recursive_directory_iterator(moved))
+    if (item.is_directory()) fs::permissions(item.path(), fs::perms::owner_all);
+  Store store({.directory = moved});
+  for (int i = 0; i < 100; ++i) EXPECT_TRUE(store.lookup(digest_of(std::to_string(i)), TagPolicy::any())) << i;
+  EXPECT_EQ(store.counters().misses(), 0u);
+}
+
+TEST_F(StoreTest, AnotherVersionsDirectoryIsNeitherReadNorTouched) {
+  // As after an upgrade and a downgrade: the same names, in the directory of a format that is not ours.
+  const std::string theirs = scratch_.path() + "/v2" + Store::entry_path(kDigest, kTag).substr(2);
+  const std::string content = text_of(encode(sample_entry(kDigest)));
+  write_file(theirs, content);
+  write_file(scratch_.path() + "/v2/.locks", "");
+  expect_miss(MissReason::kAbsent);
+  Store store({.directory = scratch_.path(), .byte_limit = content.size()});
+  EXPECT_TRUE(store.publish(sample_entry(digest_of("another"))));
+  EXPECT_TRUE(store.publish(sample_entry(kDigest)));
+  EXPECT_EQ(store.counters().evicted, 1u);
+  store.collect(0);
+  store.clear();
+  EXPECT_EQ(read_file(theirs), content);
+  EXPECT_TRUE(fs::exists(scratch_.path() + "/v2/.locks"));
 }
 
 // ---- counters

@@ -137,8 +137,8 @@ std::string instruction(const Product& product) {
 }
 
 /// Copies chunks to shared memory, gives every thread its accumulators and its fragment of A, multiplies, and stores
-/// the accumulators. `before` runs in between.
-std::string kernel(const Product& product, const std::string& before = "") {
+/// the accumulators. `before` and `after` run around the product.
+std::string kernel(const Product& product, const std::string& before = "", const std::string& after = "") {
   const std::uint32_t registers = product.columns / 2;
   std::string body = R"(
     .reg .b32 %t, %i, %n, %at, %a<4>, %v<4>, %s;
@@ -176,7 +176,7 @@ std::string kernel(const Product& product, const std::string& before = "") {
     body += "ld.global.f32 %d" + std::to_string(i) + ", [%acc+" + std::to_string(4 * i) + "];\n";
   }
   body += before + "wgmma.fence.sync.aligned;\n" + instruction(product) +
-          "wgmma.commit_group.sync.aligned;\nwgmma.wait_group.sync.aligned 0;\n";
+          "wgmma.commit_group.sync.aligned;\nwgmma.wait_group.sync.aligned 0;\n" + after;
   for (std::uint32_t i = 0; i < registers; ++i) {
     body += "st.global.f32 [%acc+" + std::to_string(4 * i) + "], %d" + std::to_string(i) + ";\n";
   }
@@ -210,7 +210,8 @@ float after_product(const Product& product, std::uint32_t row, std::uint32_t col
 }
 
 /// The accumulators of all threads, thread after thread.
-std::vector<float> run(const Product& product, const std::string& before = "") {
+std::vector<float> run(const Product& product, const std::string& before = "", const std::string& after = "",
+                       const MachineOptions& options = {}) {
   const std::uint32_t registers = product.columns / 2;
   Chunks chunks;
   if (!product.a_in_registers) place(product.a, 0, kRows, product.bfloat, chunks);
@@ -233,11 +234,11 @@ std::vector<float> run(const Product& product, const std::string& before = "") {
       fragments.push_back(to_half(element(0, row, thread % 4 * 2 + i % 2 + i / 4 * 8), product.bfloat));
     }
   }
-  Machine machine;
+  Machine machine(options);
   const Address results = upload(machine, accumulators);
   const std::uint32_t shared = chunks.rbegin()->first + 16;
   const Statistics statistics =
-      machine.launch(*Program::parse(kernel(product, before)), "k", shape(1, product.threads, shared),
+      machine.launch(*Program::parse(kernel(product, before, after)), "k", shape(1, product.threads, shared),
                      parameters({upload(machine, offsets), upload(machine, data), results, upload(machine, fragments),
                                  product.a.descriptor(), product.b.descriptor(), offsets.size(), product.accumulates}));
   EXPECT_EQ(statistics.by_class.at("wgmma"), 4 * product.threads / 32);
@@ -448,6 +449,48 @@ TEST(Wgmma, NeedsWholeWarpsAndFourOfThem) {
                "a warpgroup is warps 0 to 3, but the CTA has 3 warps; its threads must be a multiple of 128");
   expect_fault([] { run(small_product(), "setp.eq.u32 %p, %t, 5; @%p exit;\n"); }, Fault::Kind::kBarrier,
                "lanes 0x00000020 have exited");
+}
+
+// --- who reads what --------------------------------------------------------------------------------------------------
+
+/// Runs a product with all of A in shared memory, after which every warp overwrites the 16 rows that its own
+/// accumulators came from; `wait` stands before that.
+void run_overwriting(const std::string& wait, Schedule schedule) {
+  Product product;
+  product.a = tile_of(0, false, kRows, kStartOfA);
+  product.b = tile_of(128, false, product.columns, 0);
+  const std::string row_and_half = R"(
+    shr.u32 %i, %t, 4;
+    mul.lo.u32 %at, %i, )" + std::to_string(product.a.stride) +
+                                   R"(;
+    shr.u32 %i, %t, 1;
+    and.b32 %i, %i, 7;
+    mad.lo.u32 %at, %i, 16, %at;
+    and.b32 %i, %t, 1;
+    mad.lo.u32 %at, %i, )" + std::to_string(product.a.leading) +
+                                   ", %at;\n";
+  const std::string place = "add.u32 %at, %at, " + std::to_string(product.a.start) + ";\n";
+  run(product, "", wait + row_and_half + place + "mov.u32 %v0, 0;\nst.shared.v4.b32 [%at], {%v0, %v0, %v0, %v0};\n",
+      {.schedule = schedule});
+}
+
+constexpr Schedule kSchedules[] = {Schedule::kRandom, Schedule::kInOrder, Schedule::kReversed, Schedule::kStarved,
+                                   Schedule::kLateLandings};
+
+TEST(Wgmma, AWarpReadsTheRowsOfAllFourWarpsUntilItHasWaited) {
+  const std::string pairs = "shr.u32 %i, %t, 6; add.u32 %i, %i, 1; bar.sync %i, 64;\n";
+  for (const Schedule schedule : kSchedules) {
+    for (const std::string& wait : {std::string(), std::string("bar.warp.sync 0xffffffff;\n"), pairs}) {
+      const auto fault = fault_of([&] { run_overwriting(wait, schedule); });
+      ASSERT_TRUE(fault) << wait;
+      EXPECT_TRUE(fault->kind() == Fault::Kind::kRace || fault->kind() == Fault::Kind::kPending) << fault->what();
+      EXPECT_NE(std::string(fault->what()).find("wgmma.mma_async"), std::string::npos) << fault->what();
+    }
+  }
+}
+
+TEST(Wgmma, RowsOfAMayBeOverwrittenAfterABarrierBehindTheWaitsOfAllFourWarps) {
+  for (const Schedule schedule : kSchedules) EXPECT_NO_THROW(run_overwriting("bar.sync 1, 128;\n", schedule));
 }
 
 struct Refusal {

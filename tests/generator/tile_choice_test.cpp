@@ -54,6 +54,39 @@ TEST(TileChoice, OfEveryLegalDescriptorFitsItsTargetAndTellsOfEachCandidate) {
   }
 }
 
+TEST(TileChoice, OfEveryLegalBackwardFitsItsTargetAndTellsOfEachCandidate) {
+  for (const Target& target : test::all_targets()) {
+    for (MaskForm form : {MaskForm::kNone, MaskForm::kCausal, MaskForm::kF4}) {
+      for (int head_dim_qk = 8; head_dim_qk <= 256; head_dim_qk += 8) {
+        for (int head_dim_v = 16; head_dim_v <= 256; head_dim_v += 24) {
+          KernelDescriptor descriptor = descriptor_of(head_dim_qk, target, form);
+          descriptor.pass = Pass::kBackward;
+          descriptor.head_dim_v = head_dim_v;
+          descriptor.deterministic = (head_dim_qk + head_dim_v) % 16 == 0;
+          expect_sound(descriptor, choose_default_tile(descriptor));
+          if (HasFatalFailure()) FAIL() << to_string(descriptor);
+        }
+      }
+    }
+  }
+}
+
+TEST(TileChoice, OfABackwardWithWgmmaGoesByTheWiderHeadDim) {
+  constexpr TileConfig kNarrow{128, 128, 8, 2}, kMiddle{64, 128, 8, 2}, kWide{64, 64, 8, 2, false, 2};
+  for (const bool deterministic : {false, true})
+    for (MaskForm form : test::kAllForms)
+      for (int head_dim = 8; head_dim <= 256; head_dim += 8)
+        for (int other = 8; other <= head_dim; other += 8)
+          for (const bool is_of_queries : {false, true}) {
+            KernelDescriptor descriptor = descriptor_of(head_dim, {90, true}, form);
+            descriptor.pass = Pass::kBackward;
+            descriptor.deterministic = deterministic;
+            (is_of_queries ? descriptor.head_dim_v : descriptor.head_dim_qk) = other;
+            const TileConfig expected = head_dim <= 64 ? kNarrow : head_dim <= 128 ? kMiddle : kWide;
+            ASSERT_EQ(default_tile_config(descriptor), expected) << to_string(descriptor);
+          }
+}
+
 TEST(TileChoice, ACandidateThatDoesNotFitNamesTheLimitAndItsNumbers) {
   const TileChoice choice = choose_default_tile(descriptor_of(256, {86, false}));
   EXPECT_EQ(choice.candidates.front().verdict, TileVerdict::kRefused);

@@ -187,9 +187,103 @@ TEST(TileConfig, OfABackwardCutsKeysAmongWarpsAndMayShareThemBetweenTwo) {
   EXPECT_THAT(broken_rules(forward, {128, 64, 4, 2, false, 2}), ElementsAre(HasSubstr("column_warps = 2")));
 }
 
+KernelDescriptor hopper_backward(int head_dim) {
+  KernelDescriptor descriptor = hopper_forward(head_dim);
+  descriptor.pass = Pass::kBackward;
+  return descriptor;
+}
+
+TEST(TileConfig, OfABackwardWithWgmmaHasTwoWarpgroupsWith64KeysEachOrWith64ThatTheyShare) {
+  const KernelDescriptor descriptor = hopper_backward(64);
+  int legal = 0;
+  for (int column_warps = 0; column_warps <= 3; ++column_warps)
+    for (int warps = 0; warps <= 16; ++warps)
+      for (int tile_q = 0; tile_q <= 272; tile_q += 8)
+        for (int tile_k = 0; tile_k <= 272; tile_k += 8) {
+          const bool has_own_keys = column_warps == 1 && tile_k == 128 && (tile_q == 64 || tile_q == 128);
+          const bool shares_keys = column_warps == 2 && tile_k == 64 && tile_q == 64;
+          const bool is_legal = warps == 8 && (has_own_keys || shares_keys);
+          const TileConfig config{tile_q, tile_k, warps, 2, false, column_warps};
+          ASSERT_EQ(broken_rules(descriptor, config).empty(), is_legal) << to_string(config);
+          legal += is_legal ? 1 : 0;
+        }
+  EXPECT_EQ(legal, 3);
+}
+
+TEST(TileConfig, EachBrokenRuleOfABackwardWithWgmmaNamesItsFieldAndValue) {
+  constexpr TileConfig kOwnKeys{64, 128, 8, 2}, kSharedKeys{64, 64, 8, 2, false, 2};
+  struct Broken {
+    TileConfig config;
+    const char* rule;
+  };
+  const Broken cases[] = {
+      {changed(kOwnKeys, [](auto& c) { c.warps = 4; }), "warps = 4: 8 (two warpgroups) are needed"},
+      {changed(kSharedKeys, [](auto& c) { c.warps = 12; }), "warps = 12: 8 (two warpgroups) are needed"},
+      {changed(kOwnKeys, [](auto& c) { c.column_warps = 0; }), "column_warps = 0: 1 or 2 are allowed"},
+      {changed(kOwnKeys, [](auto& c) { c.column_warps = 4; }), "column_warps = 4: 1 or 2 are allowed"},
+      {changed(kOwnKeys, [](auto& c) { c.tile_k = 64; }), "tile_k = 64: 128 (64 keys for each warpgroup"},
+      {changed(kOwnKeys, [](auto& c) { c.tile_k = 256; }), "tile_k = 256: 128 (64 keys for each warpgroup"},
+      {changed(kSharedKeys, [](auto& c) { c.tile_k = 128; }), "tile_k = 128: 64 (64 keys for each warpgroup, or for"},
+      {changed(kOwnKeys, [](auto& c) { c.tile_q = 96; }), "tile_q = 96: 64 or 128 is allowed"},
+      {changed(kOwnKeys, [](auto& c) { c.tile_q = 192; }), "tile_q = 192: 64 or 128 is allowed"},
+      {changed(kSharedKeys, [](auto& c) { c.tile_q = 128; }), "tile_q = 128: 64 (the warpgroups share their keys)"},
+      {changed(kOwnKeys, [](auto& c) { c.query_in_registers = true; }), "query_in_registers = true: query tiles"},
+      {changed(kOwnKeys, [](auto& c) { c.stages = 1; }), "stages = 1: 2 to 6 are allowed"},
+      {changed(kSharedKeys, [](auto& c) { c.stages = 7; }), "stages = 7: 2 to 6 are allowed"},
+  };
+  for (const Broken& broken : cases)
+    EXPECT_THAT(broken_rules(hopper_backward(64), broken.config), ElementsAre(HasSubstr(broken.rule))) << broken.rule;
+  EXPECT_THAT(broken_rules(hopper_backward(64), {32, 32, 2, 1, true, 1, true, true, 2}),
+              ElementsAre(HasSubstr("warps = 2"), HasSubstr("tile_k = 32"), HasSubstr("tile_q = 32"),
+                          HasSubstr("query_in_registers"), HasSubstr("overlap"), HasSubstr("turns"),
+                          HasSubstr("query_slots = 2"), HasSubstr("stages = 1")));
+}
+
+TEST(TileConfig, OfABackwardWithWgmmaIsRefusedWhereItsSlotsDoNotFit) {
+  // Keys and values of 128 KiB, two slots of 64 KiB each for queries and dO: more than 227 KiB.
+  const auto rules = broken_rules(hopper_backward(256), {64, 128, 8, 2});
+  ASSERT_THAT(rules, SizeIs(1));
+  EXPECT_THAT(rules[0], testing::AllOf(HasSubstr("64x128 w8 s2: "), HasSubstr("sm_90a allows 232448 per CTA"),
+                                       HasSubstr("use smaller tiles or fewer stages")));
+  EXPECT_THAT(broken_rules(hopper_backward(256), {64, 64, 8, 2, false, 2}), IsEmpty());
+  EXPECT_THAT(broken_rules(hopper_backward(256), {64, 64, 8, 3, false, 2}), ElementsAre(HasSubstr("64x64 w8 s3 c2: ")));
+  EXPECT_THAT(broken_rules(hopper_backward(64), {128, 128, 8, 3}), IsEmpty());
+  EXPECT_THAT(broken_rules(hopper_backward(64), {128, 128, 8, 4}), ElementsAre(HasSubstr("128x128 w8 s4: ")));
+}
+
+TEST(TileConfig, OfABackwardWithWgmmaHasSharedMemoryForSumsOfTheQueryGradientWhereTheyFit) {
+  KernelDescriptor descriptor = hopper_backward(64);
+  const auto bytes = [&](const TileConfig& config) { return estimate_resources(descriptor, config).shared_bytes; };
+  constexpr TileConfig kOwnKeys{64, 128, 8, 2}, kSharedKeys{64, 64, 8, 2, false, 2};
+  EXPECT_EQ(estimate_resources(descriptor, kOwnKeys).warps_per_cta, 12);
+  EXPECT_EQ(estimate_resources(descriptor, kOwnKeys).registers_per_thread, 168);
+  EXPECT_EQ(estimate_resources(descriptor, kOwnKeys).ctas_per_sm, 1);
+
+  // A slot: Q and dO, the terms of 64 rows, a note, two mbarriers of each of two rings.
+  const auto slot = [](int head_dim) { return 64 * (2 * head_dim * 2 + 8) + 16 + 4 * 8; };
+  const auto with_stages = [&](int stages) { return bytes(changed(kOwnKeys, [&](auto& c) { c.stages = stages; })); };
+  EXPECT_EQ(with_stages(3) - with_stages(2), slot(64));
+  EXPECT_EQ(with_stages(6) - with_stages(2), 4 * slot(64));
+  // Half of the keys and values. Scores take as much: where keys are shared, P passes through shared memory as well.
+  EXPECT_EQ(bytes(kOwnKeys) - bytes(kSharedKeys), 64 * (64 + 64) * 2);
+  // Of 128 columns a fourth slot takes the place of the sums, which go without.
+  descriptor = hopper_backward(128);
+  EXPECT_EQ(with_stages(3) - with_stages(2), slot(128));
+  EXPECT_EQ(with_stages(4) - with_stages(3), slot(128) - 64 * 128 * 4);
+
+  // Deterministic: where each warp's turn is passed on.
+  descriptor = hopper_backward(64);
+  const int in_any_order = bytes(kOwnKeys);
+  descriptor.deterministic = true;
+  EXPECT_EQ(bytes(kOwnKeys) - in_any_order, 8 * 8);
+  // A mask is read by those who need it, and takes none.
+  descriptor.mask_form = MaskForm::kF4;
+  EXPECT_EQ(bytes(kOwnKeys) - in_any_order, 8 * 8);
+}
+
 TEST(TileConfig, OfEveryBackwardHasADefaultOnEveryTarget) {
   for (const int head_dim : {8, 64, 72, 128, 136, 256}) {
-    for (const char* target : {"sm_80", "sm_86", "sm_90", "sm_120"}) {
+    for (const char* target : {"sm_80", "sm_86", "sm_90", "sm_90a", "sm_120"}) {
       KernelDescriptor backward;
       backward.pass = Pass::kBackward;
       backward.head_dim_qk = backward.head_dim_v = head_dim;

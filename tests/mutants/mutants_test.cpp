@@ -19,26 +19,46 @@ namespace flashmask::mutants {
 namespace {
 
 /// The orders of warps under which a mutant must be noticed at the latest.
-std::vector<EmulatorOptions> orders() {
+std::vector<EmulatorOptions> orders(const Family& family) {
   std::vector<EmulatorOptions> options;
-  for (const char* schedule : {"random", "in-order", "reversed", "starved", "late-landings"}) {
-    for (const std::uint64_t seed : {1, 2}) options.push_back({.target = Target{}, .seed = seed, .schedule = schedule});
-  }
+  for (const char* schedule : {"random", "in-order", "reversed", "starved", "late-landings"})
+    for (const std::uint64_t seed : {1, 2})
+      options.push_back({.target = Target{}, .seed = seed, .schedule = schedule, .ordered_sums = family.ordered_sums});
   return options;
 }
 
-/// A kernel, with the work that runs it.
+/// A kernel: its text, because another one may have an entry of the same name.
 struct Subject {
+  std::string entry;
   std::string ptx;
-  std::vector<const Scenario*> scenarios;
+  friend auto operator<=>(const Subject&, const Subject&) = default;
 };
 
-bool is_noticed(const Mutation& mutation, const Subject& subject, const std::map<const Scenario*, Bytes>& expected) {
-  for (const EmulatorOptions& order : orders()) {
-    for (const Scenario* scenario : subject.scenarios) {
+/// The work that runs a kernel, and what it writes when nothing is changed.
+struct Run {
+  const Scenario* scenario;
+  Bytes expected;
+};
+using Subjects = std::map<Subject, std::vector<Run>>;
+
+Subjects subjects_of(const Family& family) {
+  Subjects subjects;
+  for (const Scenario& scenario : family.scenarios) {
+    const auto device = std::make_shared<MutatingDevice>(EmulatorOptions{.ordered_sums = family.ordered_sums}, nullptr);
+    Runtime runtime(device, forward_tests::tested_policy());
+    const Bytes expected = scenario(runtime);
+    for (const auto& [entry, ptx] : device->loaded())
+      if (entry.starts_with(family.entries)) subjects[{entry, ptx}].push_back({&scenario, expected});
+  }
+  return subjects;
+}
+
+bool is_noticed(const Mutation& mutation, const std::vector<Run>& runs, const std::vector<EmulatorOptions>& orders) {
+  for (const EmulatorOptions& order : orders) {
+    for (const Run& run : runs) {
       Runtime runtime(std::make_shared<MutatingDevice>(order, &mutation), forward_tests::tested_policy());
       try {
-        if ((*scenario)(runtime) != expected.at(scenario)) return true;
+        if ((*run.scenario)(runtime) != run.expected) return true;
       } catch (const Error&) {
         return true;
       }
@@ -58,26 +78,15 @@ class Mutants : public testing::TestWithParam<Family> {};
 
 TEST_P(Mutants, OfEveryKernelAreNoticed) {
   const Family& family = GetParam();
-  std::map<const Scenario*, Bytes> expected;
-  std::map<std::string, Subject> subjects;  // by entry
-  for (const Scenario& scenario : family.scenarios) {
-    const auto device = std::make_shared<MutatingDevice>(EmulatorOptions{}, nullptr);
-    Runtime runtime(device, forward_tests::tested_policy());
-    expected[&scenario] = scenario(runtime);
-    for (const auto& [entry, ptx] : device->loaded()) {
-      if (!entry.starts_with(family.entries)) continue;
-      subjects[entry].ptx = ptx;
-      subjects[entry].scenarios.push_back(&scenario);
-    }
-  }
+  const Subjects subjects = subjects_of(family);
   int mutants = 0, spares = 0;
-  for (const auto& [entry, subject] : subjects) {
-    for (const Mutation& mutation : mutations_of(subject.ptx, entry)) {
+  for (const auto& [subject, runs] : subjects) {
+    for (const Mutation& mutation : mutations_of(subject.ptx, subject.entry)) {
       ++mutants;
       if (is_spare(mutation, family)) {
         ++spares;
       } else {
-        EXPECT_TRUE(is_noticed(mutation, subject, expected)) << describe(mutation);
+        EXPECT_TRUE(is_noticed(mutation, runs, orders(family))) << describe(mutation);
       }
     }
   }

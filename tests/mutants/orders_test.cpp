@@ -31,10 +31,12 @@ class Orders : public testing::TestWithParam<Family> {};
 TEST_P(Orders, OfWarpsChangeNoBitAndMeetNoFault) {
   const std::uint64_t runs = seeds();
   for (const Scenario& scenario : GetParam().scenarios) {
-    const Bytes expected = run_in_order(scenario, {});
+    const bool ordered_sums = GetParam().ordered_sums;
+    const Bytes expected = run_in_order(scenario, {.ordered_sums = ordered_sums});
     for (const char* schedule : {"random", "in-order", "reversed", "starved", "late-landings"}) {
       for (std::uint64_t seed = 1; seed <= runs; ++seed) {
-        const EmulatorOptions order{.target = Target{}, .seed = seed, .schedule = schedule};
+        const EmulatorOptions order{
+            .target = Target{}, .seed = seed, .schedule = schedule, .ordered_sums = ordered_sums};
         EXPECT_TRUE(run_in_order(scenario, order) == expected)
             << "scenario " << &scenario - GetParam().scenarios.data() << ", " << schedule << ", seed " << seed;
       }

@@ -111,6 +111,83 @@ TEST(BackwardRules, GradientsAreTensorsLikeTheOthers) {
               ElementsAre(HasSubstr("output_gradient: the seqlen stride is 1073741824 elements: less than")));
 }
 
+/// The rules that a launch of a kernel for sm_90a breaks after one change.
+template <typename Change>
+std::vector<std::string> hopper_rules_after(Change&& change) {
+  KernelDescriptor descriptor = descriptor_of(MaskForm::kNone);
+  descriptor.target = {90, true};
+  BackwardLaunch launch = legal_launch();
+  change(launch);
+  return broken_rules(descriptor, launch);
+}
+
+auto is_refused_stride(const std::string& name, const std::string& axis, const std::string& stride) {
+  return ElementsAre(
+      AllOf(HasSubstr(name + ": the " + axis + " stride is " + stride + " elements: the tensor copies of sm_90a"),
+            HasSubstr("take 0 to 549755813887; request the kernel for sm_90, or copy the tensor")));
+}
+
+TEST(BackwardRules, TensorCopiesTakeQKVAndTheGradientThatComesInAtStridesFromZeroToHalfATebibyte) {
+  EXPECT_THAT(hopper_rules_after([](auto&) {}), IsEmpty());
+  EXPECT_THAT(hopper_rules_after([](auto& l) { l.output_gradient.stride_batch = -800 * 128; }),
+              is_refused_stride("output_gradient", "batch", "-102400"));
+  EXPECT_THAT(hopper_rules_after([](auto& l) { l.output_gradient.stride_seqlen = -1024; }),
+              is_refused_stride("output_gradient", "seqlen", "-1024"));
+  EXPECT_THAT(hopper_rules_after([](auto& l) { l.output_gradient.stride_head = -128; }),
+              is_refused_stride("output_gradient", "head", "-128"));
+  EXPECT_THAT(hopper_rules_after([](auto& l) { l.forward.query.stride_seqlen = -512; }),
+              is_refused_stride("query", "seqlen", "-512"));
+  EXPECT_THAT(hopper_rules_after([](auto& l) { l.forward.key.stride_head = -64; }),
+              is_refused_stride("key", "head", "-64"));
+  EXPECT_THAT(hopper_rules_after([](auto& l) { l.forward.value.stride_batch = -120 * 256; }),
+              is_refused_stride("value", "batch", "-30720"));
+
+  constexpr std::int64_t kLimit = std::int64_t{1} << 39;
+  EXPECT_THAT(hopper_rules_after([](auto& l) { l.output_gradient.stride_batch = kLimit; }),
+              is_refused_stride("output_gradient", "batch", "549755813888"));
+  EXPECT_THAT(hopper_rules_after([](auto& l) { l.output_gradient.stride_batch = kLimit - 8; }), IsEmpty());
+  // Broadcast, as the gradient of a sum is; and a stride that is never used.
+  EXPECT_THAT(hopper_rules_after([](auto& l) {
+                l.output_gradient.stride_batch = l.output_gradient.stride_seqlen = l.output_gradient.stride_head = 0;
+              }),
+              IsEmpty());
+  EXPECT_THAT(hopper_rules_after([](auto& l) {
+                l.forward.batch = 1;
+                l.output_gradient.stride_batch = -3;
+              }),
+              IsEmpty());
+}
+
+TEST(BackwardRules, EveryStrideThatTensorCopiesCannotTakeIsListed) {
+  EXPECT_THAT(hopper_rules_after([](auto& l) {
+                l.forward.key.stride_head = -64;
+                l.output_gradient.stride_seqlen = -1024;
+                l.output_gradient.stride_head = -128;
+              }),
+              ElementsAre(HasSubstr("key: the head stride is -64"), HasSubstr("output_gradient: the seqlen stride"),
+                          HasSubstr("output_gradient: the head stride is -128")));
+}
+
+TEST(BackwardRules, WhatIsNotCopiedByTensorCopiesMayLieFromTheLastToTheFirstOnSm90aToo) {
+  // The output is read, and the gradients are written, by ordinary accesses.
+  const auto reverse = [](TensorView& tensor, int seqlen) {
+    tensor.data += static_cast<DevicePointer>(2 * (seqlen - 1) * tensor.stride_seqlen);
+    tensor.stride_seqlen = -tensor.stride_seqlen;
+  };
+  EXPECT_THAT(hopper_rules_after([&](auto& l) {
+                reverse(l.forward.output, kSeqlenQ);
+                reverse(l.query_gradient, kSeqlenQ);
+                reverse(l.key_gradient, kSeqlenK);
+                reverse(l.value_gradient, kSeqlenK);
+              }),
+              IsEmpty());
+}
+
+TEST(BackwardRules, AllOtherKernelsTakeNegativeStridesOfTheGradientThatComesIn) {
+  EXPECT_THAT(rules_after([](auto& l) { l.output_gradient.stride_seqlen = -1024; }), IsEmpty());
+  EXPECT_THAT(rules_after([](auto& l) { l.output_gradient.stride_head = -128; }), IsEmpty());
+}
+
 TEST(BackwardRules, TheGradientThatComesInMayBeBroadcastButRowsOfThoseThatAreWrittenMayNotOverlap) {
   EXPECT_THAT(rules_after([](auto& l) {
                 l.output_gradient.stride_batch = l.output_gradient.stride_seqlen = l.output_gradient.stride_head = 0;

@@ -5,6 +5,7 @@
 #include <thread>
 
 #include "flashmask/flashmask.h"
+#include "flashmask/manifest.h"
 #include "kept_kernels.h"
 #include "temporary_directory.h"
 
@@ -58,6 +59,33 @@ TEST(CInterface, TheLastErrorBelongsToItsThread) {
   EXPECT_EQ(fm_device_alloc(nullptr, 1, nullptr), FM_INVALID_ARGUMENT);
   EXPECT_THAT(fm_last_error(), HasSubstr("address is null"));
   std::thread([] { EXPECT_STREQ(fm_last_error(), ""); }).join();
+}
+
+TEST(CInterface, RequestsAreRecordedAndMayNameTheirStream) {
+  const TemporaryDirectory directory;
+  const std::string path = directory.file("kernels.toml");
+  fm_policy policy;
+  fm_init_policy(&policy, sizeof policy);
+  policy.no_jit = 1;
+  policy.record_path = "kernels.toml";
+  fm_device* device = nullptr;
+  fm_runtime* runtime = nullptr;
+  ASSERT_EQ(fm_device_open_emulator("sm_80", 0, &device), FM_OK);
+  EXPECT_EQ(fm_runtime_create(device, &policy, &runtime), FM_INVALID_ARGUMENT);
+  EXPECT_THAT(fm_last_error(), HasSubstr("record_path = \"kernels.toml\": an absolute path is needed"));
+  policy.record_path = path.c_str();
+  ASSERT_EQ(fm_runtime_create(device, &policy, &runtime), FM_OK);
+  fm_descriptor descriptor;
+  fm_init_descriptor(&descriptor, sizeof descriptor);
+  fm_kernel* kernel = nullptr;
+  int stream = 0;  // its address is one; an emulator captures none
+  EXPECT_EQ(fm_runtime_request_on_stream(runtime, &descriptor, nullptr, &stream, &kernel), FM_NOT_CACHED);
+  const Manifest manifest = read_manifest(path);
+  ASSERT_EQ(manifest.requests.size(), 1u);
+  EXPECT_EQ(to_string(manifest.requests[0].descriptor), "forward bf16 d128 none sm_80");
+  EXPECT_STREQ(fm_status_name(FM_CAPTURING), "capturing");
+  fm_runtime_release(runtime);
+  fm_device_release(device);
 }
 
 TEST(CInterface, AnOlderCallersDescriptorAsksForNoDeterminism) {

@@ -116,6 +116,51 @@ TEST(Arguments, CompileMakesADescriptor) {
   EXPECT_TRUE(compile.json);
 }
 
+TEST(Arguments, CompileTakesAManifestWithTargetsAndThreads) {
+  const auto plain = std::get<CompileManifestArguments>(parse_arguments({"compile", "kernels.toml"}));
+  EXPECT_EQ(plain.manifest, "kernels.toml");
+  EXPECT_TRUE(plain.targets.empty());
+  EXPECT_EQ(plain.jobs, std::nullopt);
+  EXPECT_FALSE(plain.json);
+  const auto full = std::get<CompileManifestArguments>(
+      parse_arguments({"compile", "--target", "sm_80", "kernels.toml", "--target", "sm_90a", "-j", "3", "--json"}));
+  EXPECT_EQ(full.manifest, "kernels.toml");
+  EXPECT_EQ(full.targets, (std::vector<Target>{{80, false}, {90, true}}));
+  EXPECT_EQ(full.jobs, 3);
+  EXPECT_TRUE(full.json);
+}
+
+TEST(Arguments, WhatAManifestSaysIsNotSaidBesideIt) {
+  for (const Words& words : {Words{"--form", "c1"}, Words{"--pass", "forward"}, Words{"--dtype", "bf16"},
+                             Words{"--head-dim", "64"}, Words{"--causal-alignment", "top-left"},
+                             Words{"--tile", "64,64"}, Words{"--config", "64x64,w4,s2"}, Words{"--deterministic"}})
+    EXPECT_THAT(usage_error(Words{"compile", "kernels.toml"} + words), HasSubstr(words[0])) << words[0];
+  EXPECT_THAT(usage_error({"compile", "a.toml", "b.toml"}), HasSubstr("b.toml"));
+  for (const char* jobs : {"0", "-1", "1025", "x", ""})
+    EXPECT_THAT(usage_error({"compile", "kernels.toml", "-j", jobs}), HasSubstr("an integer from 1 to 1024")) << jobs;
+  EXPECT_THAT(usage_error({"compile", "kernels.toml", "--target", "sm_75"}), HasSubstr("--target sm_75"));
+}
+
+TEST(Arguments, OneKernelHasOneTargetAndOneThread) {
+  EXPECT_THAT(usage_error(kCompile + Words{"c1", "--target", "sm_90"}), HasSubstr("one kernel has one target"));
+  EXPECT_THAT(usage_error(kCompile + Words{"c1", "-j", "2"}), HasSubstr("-j 2: one kernel"));
+  EXPECT_THAT(usage_error({"compile", "--dtype", "bf16", "--head-dim", "64", "--form", "c1"}),
+              HasSubstr("--target is required"));
+  EXPECT_THAT(usage_error({"inspect", "--dtype", "bf16", "--head-dim", "64", "--target", "sm_80"}),
+              HasSubstr("--form is required"));
+}
+
+TEST(Arguments, RecordKeepsTheWordsOfTheCommandAsTheyAre) {
+  const auto record = std::get<RecordArguments>(
+      parse_arguments({"record", "-o", "kernels.toml", "--", "sh", "-c", "exit 3", "--", "--help", "-o"}));
+  EXPECT_EQ(record.output, "kernels.toml");
+  EXPECT_EQ(record.command, (Words{"sh", "-c", "exit 3", "--", "--help", "-o"}));
+  for (const Words& words :
+       {Words{"record", "-o", "x"}, Words{"record", "-o", "x", "--"}, Words{"record", "--", "true"},
+        Words{"record", "-o", "x", "true"}, Words{"record", "-o", "x", "--", ""}})
+    EXPECT_NE(usage_error(words), "");
+}
+
 TEST(Arguments, OnlyABackwardMayBeDeterministic) {
   for (const char* command : {"compile", "inspect", "explain"}) {
     Words words = kCompile + Words{"c1", "--deterministic"};

@@ -17,7 +17,7 @@ constexpr const char* kHelp =
     "Compiles one kernel, or every kernel of a manifest, into the cache. What the cache has stays as it is, so that "
     "an\n"
     "interrupted run goes on where it ended. Needs no GPU and no driver.\n\n"
-    "Examples:\n"
+    "Example:\n"
     "  flashmask compile --dtype bf16 --head-dim 128 --form c1 --target sm_90a --json\n"
     "  flashmask compile kernels.toml --target sm_90a --target sm_80 -j 8";
 

@@ -68,6 +68,11 @@ void try_to_make(Runtime& runtime, MatrixKernel& kernel) {
     kernel.outcome = outcome_of(error.code());
     kernel.reason = error.what();
     kernel.hint = error.hint();
+    if (kernel.outcome == MatrixOutcome::kNotCached) {
+      // Said once for all of them, not with a command for each.
+      kernel.reason = "the cache does not hold it, and compiling is forbidden (FLASHMASK_NO_JIT)";
+      kernel.hint = "the same command with FLASHMASK_NO_JIT=0 compiles them";
+    }
   } catch (const std::exception& error) {
     kernel.outcome = MatrixOutcome::kFailed;
     kernel.reason = error.what();

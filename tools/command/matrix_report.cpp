@@ -124,8 +124,8 @@ std::string missing_text(const std::vector<MatrixKernel>& kernels) {
     text +=
         fmt::format("flashmask: {}: {}\n", to_string(outcome),
                     outcome == MatrixOutcome::kLeft ? "an interrupt came before; the same command goes on" : reason);
-    if (!hint.empty()) text += fmt::format("hint: {}\n", hint);
     for (const std::string& name : names) text += fmt::format("  {}\n", name);
+    if (!hint.empty()) text += fmt::format("hint: {}\n", hint);
   }
   return text;
 }

@@ -2,12 +2,18 @@
 
 #include <algorithm>
 #include <bit>
+#include <bit>
 
 namespace flashmask::emulator {
 
+std::vector<Knowledge::Entry>::const_iterator Knowledge::first_from(const std::vector<Entry>& entries,
+                                                                    std::uint64_t key) {
+  return std::lower_bound(entries.begin(), entries.end(), key,
+                          [](const Entry& entry, std::uint64_t wanted) { return entry.key < wanted; });
+}
+
 std::uint32_t Knowledge::find(const std::vector<Entry>& entries, std::uint64_t key) {
-  const auto at = std::lower_bound(entries.begin(), entries.end(), key,
-                                   [](const Entry& entry, std::uint64_t wanted) { return entry.key < wanted; });
+  const auto at = first_from(entries, key);
   return at != entries.end() && at->key == key ? at->clock : 0;
 }
 
@@ -47,12 +53,11 @@ void Knowledge::merge_entries(std::vector<Entry>& entries, const std::vector<Ent
 
 std::uint32_t Knowledge::uncovered(Agent agent, std::uint32_t lanes, std::uint32_t clock) const {
   if (clock <= whole(agent)) return 0;
-  std::uint32_t missing = lanes;
-  for (std::uint32_t left = lanes; left != 0 && !lanes_.empty(); left &= left - 1) {
-    const auto lane = static_cast<std::uint32_t>(std::countr_zero(left));
-    if (clock <= find(lanes_, lane_key(agent, lane))) missing &= ~(1u << lane);
-  }
-  return missing;
+  // What is known of lanes of one agent lies side by side.
+  auto at = first_from(lanes_, lane_key(agent, 0));
+  for (; at != lanes_.end() && at->key >> 5 == agent; ++at)
+    if (clock <= at->clock) lanes &= ~(1u << (at->key & 31));
+  return lanes;
 }
 
 void Knowledge::raise(Agent agent, std::uint32_t clock) {

@@ -47,6 +47,7 @@ class Knowledge {
     std::uint32_t clock;
   };
   static std::uint64_t lane_key(Agent agent, std::uint32_t lane) { return std::uint64_t{agent} << 5 | lane; }
+  static std::vector<Entry>::const_iterator first_from(const std::vector<Entry>& entries, std::uint64_t key);
   static std::uint32_t find(const std::vector<Entry>& entries, std::uint64_t key);
   static void raise_entry(std::vector<Entry>& entries, std::uint64_t key, std::uint32_t clock);
   static void merge_entries(std::vector<Entry>& entries, const std::vector<Entry>& others);

@@ -56,6 +56,16 @@ void check_global(const Warp& warp, std::uint32_t lane, std::uint32_t lanes, All
   });
 }
 
+void check_shared_reads(const Warp& warp, Cta& cta, std::span<const std::uint32_t> granules, std::uint32_t flags) {
+  constexpr std::uint32_t kBytes = RaceShadow::kGranule;
+  const Accessor by = accessor_of(warp, kAllLanes, flags, kSharedMemory);
+  Conflict conflict;
+  for (const std::uint32_t granule : granules) {
+    if (cta.races.check(granule * kBytes, kBytes, by, conflict)) continue;
+    fault_conflict(warp, 0, by, conflict, fmt::format("{} bytes at shared+{:#x}", kBytes, granule * kBytes));
+  }
+}
+
 bool is_ordered_shared(const Warp& warp, std::uint32_t lanes, Cta& cta, std::uint32_t offset, std::uint32_t bytes,
                        std::uint32_t flags) {
   Conflict conflict;
@@ -95,6 +105,14 @@ void keep_shared_read(Cta& cta, std::uint32_t offset, std::uint32_t bytes, const
   Accessor by = accessor_of(warp, record.lanes, 0, kSharedMemory);
   by.record = record;
   cta.races.keep(offset, bytes, by);
+}
+
+void keep_shared_reads(Cta& cta, std::span<const std::uint32_t> granules, const Warp& warp,
+                       const AccessRecord& record) {
+  constexpr std::uint32_t kBytes = RaceShadow::kGranule;
+  Accessor by = accessor_of(warp, record.lanes, 0, kSharedMemory);
+  by.record = record;
+  for (const std::uint32_t granule : granules) cta.races.keep(granule * kBytes, kBytes, by);
 }
 
 void keep_global_read(Allocation& allocation, std::uint64_t address, std::uint64_t bytes, const Warp& warp,

@@ -1,6 +1,7 @@
 #pragma once
 
 #include <cstdint>
+#include <span>
 
 #include "emulator/machine/core/ordering.h"
 
@@ -20,6 +21,9 @@ void check_shared(const Warp& warp, std::uint32_t lane, std::uint32_t lanes, Cta
 void check_global(const Warp& warp, std::uint32_t lane, std::uint32_t lanes, Allocation& allocation,
                   std::uint64_t address, std::uint64_t bytes, std::uint32_t flags, Keep keep);
 
+/// check_shared() of many granules that the whole warp reads together, and that are not kept.
+void check_shared_reads(const Warp& warp, Cta& cta, std::span<const std::uint32_t> granules, std::uint32_t flags);
+
 /// Whether check_shared() would find an order, without throwing.
 bool is_ordered_shared(const Warp& warp, std::uint32_t lanes, Cta& cta, std::uint32_t offset, std::uint32_t bytes,
                        std::uint32_t flags);
@@ -34,6 +38,7 @@ void keep_global_write(Allocation& allocation, std::uint64_t address, std::uint6
 /// The same for a read or a reduction, which stands beside others; `warp` issued the operation.
 void keep_shared_read(Cta& cta, std::uint32_t offset, std::uint32_t bytes, const Warp& warp,
                       const AccessRecord& record);
+void keep_shared_reads(Cta& cta, std::span<const std::uint32_t> granules, const Warp& warp, const AccessRecord& record);
 void keep_global_read(Allocation& allocation, std::uint64_t address, std::uint64_t bytes, const Warp& warp,
                       const AccessRecord& record);
 

@@ -40,11 +40,8 @@ void complete(Warp& warp, const WarpgroupPart::Group& group) {
   const WarpOrder& order = warp.order;
   const AccessRecord record{order.agent, order.clock, kAllLanes,
                             group.operation << kFlagBits | kAsynchronous | kCollective};
-  for (const std::uint32_t granule : group.granules) {
-    --cta.pending_reads[granule];
-    if (!warp.launch->races) continue;
-    keep_shared_read(cta, granule * RaceShadow::kGranule, RaceShadow::kGranule, warp, record);
-  }
+  for (const std::uint32_t granule : group.granules) --cta.pending_reads[granule];
+  if (warp.launch->races) keep_shared_reads(cta, group.granules, warp, record);
 }
 
 /// Registers belong to the groups that are left.
@@ -122,12 +119,15 @@ void issue_product(Warp& warp, const ProductRegisters& registers, std::uint32_t 
   part.open.operation = static_cast<std::uint32_t>(warp.operation - warp.launch->kernel->code.data());
 }
 
-void claim_chunk(Warp& warp, std::uint32_t offset) {
+void claim_chunks(Warp& warp, std::span<const std::uint32_t> offsets) {
   Cta& cta = *warp.cta;
-  if (warp.launch->races) check_shared(warp, 0, kAllLanes, cta, offset, RaceShadow::kGranule, kAsynchronous, Keep::kNo);
-  const std::uint32_t granule = offset / RaceShadow::kGranule;
-  ++cta.pending_reads[granule];
-  warp.products.open.granules.push_back(granule);
+  std::vector<std::uint32_t>& granules = warp.products.open.granules;
+  const std::size_t first = granules.size();
+  for (const std::uint32_t offset : offsets) {
+    granules.push_back(offset / RaceShadow::kGranule);
+    ++cta.pending_reads[granules.back()];
+  }
+  if (warp.launch->races) check_shared_reads(warp, cta, std::span(granules).subspan(first), kAsynchronous);
 }
 
 void commit_products(Warp& warp) {

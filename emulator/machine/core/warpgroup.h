@@ -48,8 +48,9 @@ void fence_products(Warp& warp);
 /// the warps of the warpgroup issue different products.
 void issue_product(Warp& warp, const ProductRegisters& registers, std::uint32_t n, std::uint64_t first,
                    std::uint64_t second);
-/// The product reads the 16 bytes at `offset` of shared memory until it has been waited for.
-void claim_chunk(Warp& warp, std::uint32_t offset);
+/// The product reads the 16 bytes at each of the offsets in shared memory until it has been waited for. Throws
+/// Fault{kRace or kProxy} for bytes that were written without an order.
+void claim_chunks(Warp& warp, std::span<const std::uint32_t> offsets);
 void commit_products(Warp& warp);
 /// All committed groups but the newest `remaining` are complete.
 void wait_for_products(Warp& warp, std::uint64_t remaining);

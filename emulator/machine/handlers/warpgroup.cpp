@@ -19,22 +19,18 @@ using ptx::Type;
 constexpr std::uint32_t kWarps = 4;  // of a warpgroup
 constexpr std::uint32_t kColumnStep = 8;
 
-/// Reads what a product reads from shared memory, and lets it own these bytes: as long as it does nobody may write
-/// them, so that the moment of reading cannot be seen.
-void read_chunks(Warp& warp, std::span<const std::uint32_t> addresses, Chunk* chunks) {
-  for (std::size_t i = 0; i < addresses.size(); ++i) {
-    const std::byte* data = require_readable_shared(warp, 0, addresses[i], MatrixDescriptor::kChunkBytes);
-    std::memcpy(&chunks[i], data, sizeof(Chunk));
-    claim_chunk(warp, addresses[i]);
-  }
-}
-
-void read_matrix(Warp& warp, const MatrixDescriptor& descriptor, std::uint32_t first, std::uint32_t count,
-                 Chunk* chunks) {
+/// Lets the product own `count` rows of A, or columns of B, in shared memory, and reads those from `first` on, of which
+/// it needs `needed`. As long as it owns them nobody may write them, so that the moment of reading cannot be seen.
+void read_matrix(Warp& warp, const MatrixDescriptor& descriptor, std::uint32_t count, std::uint32_t first,
+                 std::uint32_t needed, Chunk* chunks) {
   std::uint32_t addresses[MatrixDescriptor::chunks_of(WarpgroupOperands::kMostColumns)];
-  const std::span<std::uint32_t> used(addresses, MatrixDescriptor::chunks_of(count));
-  descriptor.chunk_addresses(first, count, used);
-  read_chunks(warp, used, chunks);
+  const std::span<std::uint32_t> all(addresses, MatrixDescriptor::chunks_of(count));
+  descriptor.chunk_addresses(0, count, all);
+  for (const std::uint32_t address : all) require_readable_shared(warp, 0, address, MatrixDescriptor::kChunkBytes);
+  claim_chunks(warp, all);
+  const std::span<std::uint32_t> own(addresses, MatrixDescriptor::chunks_of(needed));
+  if (needed != count) descriptor.chunk_addresses(first, needed, own);
+  for (std::size_t i = 0; i < own.size(); ++i) std::memcpy(&chunks[i], warp.cta->shared.data() + own[i], sizeof(Chunk));
 }
 
 /// The descriptor in `ref`, which all lanes agree about.
@@ -194,10 +190,12 @@ bool read_operands(Warp& warp, const Operation& operation, WarpgroupOperands& op
                 warp.lanes<std::uint64_t>(product.b)[0]);
   if (!product.a_in_registers) {
     const MatrixDescriptor a = descriptor_of(warp, product.a[0], product.a_major, 'A');
-    read_matrix(warp, a, warp.index % kWarps * WarpgroupOperands::kRows, WarpgroupOperands::kRows, operands.a);
+    // No warp is promised to read its own rows alone: each of the four stands for the whole warpgroup.
+    constexpr std::uint32_t kRows = WarpgroupOperands::kRows;
+    read_matrix(warp, a, kWarps * kRows, warp.index % kWarps * kRows, kRows, operands.a);
   }
   const MatrixDescriptor b = descriptor_of(warp, product.b, product.b_major, 'B');
-  read_matrix(warp, b, 0, product.columns, operands.b);
+  read_matrix(warp, b, product.columns, 0, product.columns, operands.b);
   return true;
 }
 

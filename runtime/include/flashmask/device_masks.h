@@ -17,8 +17,8 @@ class Runtime;
 ///
 /// A call enqueues one launch (three for ids) and returns: it neither waits for the device nor allocates, so it may be
 /// captured in a graph. Its kernels must be there by then: the first call for a form loads them, and compiles them if
-/// the cache has none; load() does so beforehand. Thread-safe. Memory is the caller's, and must live until the launches
-/// are done.
+/// the cache has none; load() does so beforehand. A first call on a stream that is captured is Error{kCapturing}.
+/// Thread-safe. Memory is the caller's, and must live until the launches are done.
 ///
 /// What the host can see is judged: each function throws Error{kInvalidArgument} with every broken rule and its
 /// numbers, and what Runtime::request() throws. Values in device memory cannot be refused without waiting for them: any

@@ -268,7 +268,7 @@ class FLASHMASK_API Runtime {
   friend class MaskPlan;
   friend class BuildKernels;
   std::shared_ptr<const PlanKernels> plan_kernels(MaskForm form, CausalAlignment alignment);
-  std::shared_ptr<const BuildKernels> build_kernels(MaskForm form);
+  std::shared_ptr<const BuildKernels> build_kernels(MaskForm form, std::optional<Stream> stream);
 
   struct State;
   std::unique_ptr<State> state_;

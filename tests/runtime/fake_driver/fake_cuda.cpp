@@ -141,6 +141,12 @@ CUresult set_bytes(CUdeviceptr destination, unsigned char value, std::size_t byt
 CUresult stream_synchronize(CUstream) {
   return ++state.synchronisations, in_context("cuStreamSynchronize");
 }
+CUresult stream_is_capturing(CUstream stream, CUstreamCaptureStatus* status) {
+  if (state.captured && !stream) return CUDA_ERROR_STREAM_CAPTURE_IMPLICIT;
+  *status =
+      state.captured && stream == state.captured ? CU_STREAM_CAPTURE_STATUS_ACTIVE : CU_STREAM_CAPTURE_STATUS_NONE;
+  return in_context("cuStreamIsCapturing");
+}
 CUresult set_attribute(CUfunction, CUfunction_attribute which, int value) {
   if (which == CU_FUNC_ATTRIBUTE_MAX_DYNAMIC_SHARED_SIZE_BYTES) state.opted_in_shared_bytes = value;
   return in_context("cuFuncSetAttribute");
@@ -237,6 +243,7 @@ void* find(const char* name, int release) {
       {"cuMemcpyDtoHAsync", 3020, address_of(to_host)},
       {"cuMemsetD8Async", 3020, address_of(set_bytes)},
       {"cuStreamSynchronize", 2000, address_of(stream_synchronize)},
+      {"cuStreamIsCapturing", 10000, address_of(stream_is_capturing)},
       {"cuFuncSetAttribute", 9000, address_of(set_attribute)},
       {"cuLaunchKernel", 4000, address_of(launch)},
       {"cuLibraryLoadData", 12000, address_of(library_load)},

@@ -31,6 +31,7 @@ struct FakeCuda {
   const char* missing = "";         // a symbol that this driver lacks
   const char* failing = "";         // a call that fails …
   CUresult failure = CUDA_SUCCESS;  // … with this
+  CUstream captured = nullptr;      // a stream that is captured; the default stream waits for it
 
   // Seen by the driver.
   int context_pushes = 0;
