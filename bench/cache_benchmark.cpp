@@ -1,11 +1,15 @@
-// What the cache costs on the way of a request: the digest of a kernel's text, a hit on disk, a publication.
+// What the cache costs on the way of a request: the digest of a kernel's text, a hit on disk, a hit in a pack, a
+// publication.
 
 #include <benchmark/benchmark.h>
+#include <fcntl.h>
 #include <stdlib.h>
 
+#include <algorithm>
 #include <cstddef>
 #include <cstdint>
 #include <filesystem>
+#include <memory>
 #include <optional>
 #include <random>
 #include <string>
@@ -13,6 +17,8 @@
 
 #include "cache/digest.h"
 #include "cache/entry.h"
+#include "cache/pack.h"
+#include "cache/pack_writer.h"
 #include "cache/store.h"
 
 namespace flashmask::cache {
@@ -94,6 +100,40 @@ BENCHMARK_CAPTURE(disk_hit, exact_toolchain, TagPolicy::exact("nvrtc-13.0.88"))
     ->Arg(64)
     ->Arg(10'000)
     ->Unit(benchmark::kMicrosecond);
+
+/// The same from a mapped pack; the argument is how many entries it holds, over all of which the lookups rotate.
+void pack_hit(benchmark::State& state) {
+  const TemporaryDirectory directory;
+  const std::string path = directory.path() + "/kernels.pack";
+  const std::string cubin = random_text(kCubinBytes), ptx = random_text(kPtxBytes);
+  std::vector<std::string> texts;
+  std::vector<PackName> names;
+  for (std::int64_t i = 0; i < state.range(0); ++i) {
+    texts.push_back(random_text(kTextBytes) + std::to_string(i));
+    names.push_back({request_digest(texts.back()), "nvrtc-13.0.88"});
+  }
+  const EntrySource source = [&](const PackName& name) {
+    const std::vector<std::byte> encoded =
+        encode({name.digest, name.tag, "{\"registers\": 168}", {{"cubin", bytes_of(cubin)}, {"ptx", bytes_of(ptx)}}});
+    const std::shared_ptr<std::byte[]> shared(new std::byte[encoded.size()]);
+    std::ranges::copy(encoded, shared.get());
+    return std::get<Entry>(decode(shared, encoded.size()));
+  };
+  {
+    AtomicFile file(FileSystem::real(), AT_FDCWD, path);
+    write_pack(file, names, source);
+    if (file.commit() != 0) return state.SkipWithError("not written");
+  }
+  const Pack::Opening opening = Pack::open(path);
+  if (!opening.pack) return state.SkipWithError(opening.refusal.c_str());
+  std::size_t next = 0;
+  for (auto _ : state) {
+    const LookupResult found = opening.pack->lookup(request_digest(texts[next++ % texts.size()]), TagPolicy::any());
+    if (!found) state.SkipWithError("missed");
+    benchmark::DoNotOptimize(found.entry->section("cubin")->data());
+  }
+}
+BENCHMARK(pack_hit)->Arg(64)->Arg(1000)->Unit(benchmark::kMicrosecond);
 
 void decode_entry(benchmark::State& state) {
   const std::string cubin = random_text(kCubinBytes), ptx = random_text(kPtxBytes);

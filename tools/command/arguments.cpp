@@ -7,6 +7,7 @@
 
 #include "flashmask/error.h"
 #include "flashmask/runtime.h"
+#include "tools/command/cache_options.h"
 #include "tools/command/compile_options.h"
 #include "tools/command/emulate_options.h"
 #include "tools/command/inspect_options.h"
@@ -132,6 +133,7 @@ Arguments parse_arguments(const std::vector<std::string>& all_words) {
   add_target(*explain_app, selection);
   explain_app->add_flag("--json", explain.json, "print one JSON object");
   explain_app->footer(kExplainHelp);
+  CacheOptions cache(app);
   MaskOptions mask(app);
   EmulateOptions emulate(app);
 
@@ -174,6 +176,7 @@ Arguments parse_arguments(const std::vector<std::string>& all_words) {
     explain.tile = tile_wish(selection.tile, selection.config);
     return explain;
   }
+  if (cache.parsed()) return cache.arguments();
   if (mask.parsed()) return mask.arguments();
   if (emulate.parsed()) return emulate.arguments();
   return doctor;

@@ -9,6 +9,7 @@
 
 #include "flashmask/kernel_descriptor.h"
 #include "flashmask/tile_config.h"
+#include "tools/command/cache_arguments.h"
 #include "tools/command/emulate_arguments.h"
 #include "tools/command/mask_arguments.h"
 
@@ -106,8 +107,8 @@ struct ShownText {
 };
 
 using Arguments = std::variant<RunArguments, CompileArguments, CompileManifestArguments, RecordArguments,
-                               InspectArguments, ExplainArguments, MaskShowArguments, MaskBuildArguments,
-                               MaskListArguments, EmulateArguments, DoctorArguments, ShownText>;
+                               CacheArguments, InspectArguments, ExplainArguments, MaskShowArguments,
+                               MaskBuildArguments, MaskListArguments, EmulateArguments, DoctorArguments, ShownText>;
 
 /// Parses the words behind the command's name. Throws Error{kInvalidArgument} with the option, its value and what is
 /// allowed.
