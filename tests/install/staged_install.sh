@@ -27,6 +27,19 @@ FindPackageBuildsAndRunsAnExample() {
   "$build/c_interface"
 }
 
+AProgramThatCarriesItsKernelsNeedsNeitherCompilerNorCache() {
+  local build=$WORK/embedded_pack output
+  rm -rf "$build"
+  cmake -S "$SOURCE/examples/embedded_pack" -B "$build" -DCMAKE_PREFIX_PATH="$STAGE" -DCMAKE_BUILD_TYPE=Release
+  cmake --build "$build"
+  rm -rf "$build/kernels" "$build/kernels.pack"
+  # Without a home, and with an NVRTC that cannot be opened.
+  output=$(env -u HOME -u XDG_CACHE_HOME -u FLASHMASK_CACHE_DIR FLASHMASK_NVRTC=/nowhere/libnvrtc.so \
+    "$build/embedded_pack")
+  printf '%s\n' "$output"
+  [[ $output == *': right; compiled 0,'* ]] || fail "the kernel did not come out of the program, or is wrong"
+}
+
 PkgConfigBuildsAndRunsAnExample() {
   export PKG_CONFIG_PATH=$STAGE/$LIBDIR/pkgconfig
   local flags program=$WORK/pkg_config_consumer
