@@ -116,8 +116,7 @@ Family wgmma_forward_family() {
       // Turns are for speed: whose warpgroup multiplies when makes no difference to what comes out.
       {"bar.sync removed", 2, {none_overlapping, none_step_by_step, window, c1, c2, f4, f4_three}},
       // The fence before the product of the scores is one for this product's registers too, as long as the compiler
-      // packs
-      // the probabilities before it.
+      // packs the probabilities before it.
       {"wgmma.fence.sync.aligned removed", 3, {none_overlapping, causal_three, causal_one, c1, f2, f4, f4_one}},
       // When a slot of values is released. The warp has waited for its products together, and has read nothing itself.
       {"bar.warp.sync removed", 2, {none_step_by_step, window}},
@@ -125,6 +124,9 @@ Family wgmma_forward_family() {
       {"bar.warp.sync removed", 4, {none_overlapping, causal_three, causal_one, c2, f4_three}},
       {"bar.warp.sync removed", 6, {c1, f2, f4, f4_one}},
       {"bar.warp.sync removed", 7, {c1, f2, f4, f4_one}},
+      // Before the output takes the place of the queries: with turns at the exponentials, the last turn has brought the
+      // warps together after their last scores.
+      {"bar.sync removed", 3, {c2, f4_three}},
       // Of a piece of work without key tiles, which there is not without a mask.
       {"mbarrier.arrive.shared::cta.b64 removed", 1, {none_overlapping, none_step_by_step}},
   };

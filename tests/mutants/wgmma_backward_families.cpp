@@ -197,7 +197,7 @@ Family wgmma_deterministic_backward_family() {
       of(window, extents(2, 100, 600), narrow),
       of(c1, extents(2, 200, 180), kFuzzed),
       of(c1, extents(2, 60, 180), kNoneMasked),
-      of(c2, extents(1, 200, 330), kFuzzed),
+      of(c2, extents(2, 200, 330), kFuzzed),
       of(c2_planned, extents(2, 100, 300), kNoneMasked),
       of(f2, extents(1, 350, 300), kFuzzed),
       of(f2_hidden, extents(2, 60, 300), kNoneMasked),
