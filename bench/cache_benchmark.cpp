@@ -1,16 +1,24 @@
-// What the cache costs on the way of a request: the digest of a kernel's text, a hit on disk, a publication.
+// What the cache costs on the way of a request: the digest of a kernel's text, a hit on disk, a hit in a pack, a
+// publication.
 
 #include <benchmark/benchmark.h>
+#include <fcntl.h>
 #include <stdlib.h>
 
+#include <algorithm>
 #include <cstddef>
+#include <cstdint>
 #include <filesystem>
+#include <memory>
+#include <optional>
 #include <random>
 #include <string>
 #include <vector>
 
 #include "cache/digest.h"
 #include "cache/entry.h"
+#include "cache/pack.h"
+#include "cache/pack_writer.h"
 #include "cache/store.h"
 
 namespace flashmask::cache {
@@ -56,6 +64,16 @@ void digest_of_text(benchmark::State& state) {
 }
 BENCHMARK(digest_of_text)->Arg(64)->Arg(kTextBytes)->Unit(benchmark::kMicrosecond);
 
+/// Files that only have to be there when the directory is listed.
+void stand_in_listing(const std::string& directory, std::int64_t first, std::int64_t end) {
+  for (std::int64_t i = first; i < end; ++i) {
+    const std::string path = directory + "/" + Store::entry_path(digest_of(std::to_string(i)), "nvrtc-13.0.88");
+    std::filesystem::create_directories(std::filesystem::path(path).parent_path());
+    std::filesystem::permissions(std::filesystem::path(path).parent_path(), std::filesystem::perms::owner_all);
+    fclose(fopen(path.c_str(), "w"));
+  }
+}
+
 /// The digest of the text, the file found and read, its checksum verified: to bytes that a device can load.
 /// The argument is how many entries the directory holds; the entries looked up rotate over 64 of them.
 void disk_hit(benchmark::State& state, const TagPolicy& policy) {
@@ -69,12 +87,7 @@ void disk_hit(benchmark::State& state, const TagPolicy& policy) {
                    "nvrtc-13.0.88",
                    "{\"registers\": 168}",
                    {{"cubin", bytes_of(cubin)}, {"ptx", bytes_of(ptx)}}});
-  // The others only have to stand in the directory's listing.
-  for (std::int64_t i = 64; i < state.range(0); ++i) {
-    const std::string path = directory.path() + "/" + Store::entry_path(digest_of(std::to_string(i)), "nvrtc-13.0.88");
-    std::filesystem::create_directories(std::filesystem::path(path).parent_path());
-    fclose(fopen(path.c_str(), "w"));
-  }
+  stand_in_listing(directory.path(), 64, state.range(0));
   std::size_t next = 0;
   for (auto _ : state) {
     const LookupResult found = store.lookup(request_digest(texts[next++ % texts.size()]), policy);
@@ -88,6 +101,40 @@ BENCHMARK_CAPTURE(disk_hit, exact_toolchain, TagPolicy::exact("nvrtc-13.0.88"))
     ->Arg(10'000)
     ->Unit(benchmark::kMicrosecond);
 
+/// The same from a mapped pack; the argument is how many entries it holds, over all of which the lookups rotate.
+void pack_hit(benchmark::State& state) {
+  const TemporaryDirectory directory;
+  const std::string path = directory.path() + "/kernels.pack";
+  const std::string cubin = random_text(kCubinBytes), ptx = random_text(kPtxBytes);
+  std::vector<std::string> texts;
+  std::vector<PackName> names;
+  for (std::int64_t i = 0; i < state.range(0); ++i) {
+    texts.push_back(random_text(kTextBytes) + std::to_string(i));
+    names.push_back({request_digest(texts.back()), "nvrtc-13.0.88"});
+  }
+  const EntrySource source = [&](const PackName& name) {
+    const std::vector<std::byte> encoded =
+        encode({name.digest, name.tag, "{\"registers\": 168}", {{"cubin", bytes_of(cubin)}, {"ptx", bytes_of(ptx)}}});
+    const std::shared_ptr<std::byte[]> shared(new std::byte[encoded.size()]);
+    std::ranges::copy(encoded, shared.get());
+    return std::get<Entry>(decode(shared, encoded.size()));
+  };
+  {
+    AtomicFile file(FileSystem::real(), AT_FDCWD, path);
+    write_pack(file, names, source);
+    if (file.commit() != 0) return state.SkipWithError("not written");
+  }
+  const Pack::Opening opening = Pack::open(path);
+  if (!opening.pack) return state.SkipWithError(opening.refusal.c_str());
+  std::size_t next = 0;
+  for (auto _ : state) {
+    const LookupResult found = opening.pack->lookup(request_digest(texts[next++ % texts.size()]), TagPolicy::any());
+    if (!found) state.SkipWithError("missed");
+    benchmark::DoNotOptimize(found.entry->section("cubin")->data());
+  }
+}
+BENCHMARK(pack_hit)->Arg(64)->Arg(1000)->Unit(benchmark::kMicrosecond);
+
 void decode_entry(benchmark::State& state) {
   const std::string cubin = random_text(kCubinBytes), ptx = random_text(kPtxBytes);
   const std::vector<std::byte> encoded =
@@ -97,16 +144,20 @@ void decode_entry(benchmark::State& state) {
 }
 BENCHMARK(decode_entry)->Unit(benchmark::kMicrosecond);
 
-void publish(benchmark::State& state) {
+/// A publication into a directory that holds as many entries as the argument says; with a limit, their sizes are added
+/// up each time.
+void publish(benchmark::State& state, std::optional<std::uint64_t> limit) {
   const TemporaryDirectory directory;
-  Store store({.directory = directory.path()});
+  Store store({.directory = directory.path(), .byte_limit = limit});
   const std::string cubin = random_text(kCubinBytes), ptx = random_text(kPtxBytes);
   const Digest digest = digest_of("x");
+  stand_in_listing(directory.path(), 0, state.range(0));
   for (auto _ : state)
     if (!store.publish({digest, "nvrtc-13.0.88", "{}", {{"cubin", bytes_of(cubin)}, {"ptx", bytes_of(ptx)}}}))
       state.SkipWithError("not stored");
 }
-BENCHMARK(publish)->Unit(benchmark::kMicrosecond);
+BENCHMARK_CAPTURE(publish, without_limit, std::nullopt)->Arg(64)->Unit(benchmark::kMicrosecond);
+BENCHMARK_CAPTURE(publish, with_limit, std::uint64_t{2} << 30)->Arg(64)->Arg(10'000)->Unit(benchmark::kMicrosecond);
 
 }  // namespace
 }  // namespace flashmask::cache

@@ -27,14 +27,13 @@ std::string temporary_name(const std::string& path) {
 
 /// Opens a new file and tells its name. What mkostemp does, relative to a directory's descriptor, so that nobody can
 /// exchange the directory in between.
-int create_beside(FileSystem& files, int directory, const std::string& path, std::string& name) {
+int create_beside(FileSystem& files, int directory, const std::string& path, mode_t mode, std::string& name) {
   constexpr int kAttempts = 16;
   int result = -EEXIST;
   for (int attempt = 0; attempt < kAttempts && result == -EEXIST; ++attempt) {
     name = temporary_name(path);
-    result = uninterrupted([&] {
-      return files.open_at(directory, name.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW, S_IRUSR | S_IWUSR);
-    });
+    result = uninterrupted(
+        [&] { return files.open_at(directory, name.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW, mode); });
   }
   if (result < 0) name.clear();
   return result;
@@ -42,11 +41,11 @@ int create_beside(FileSystem& files, int directory, const std::string& path, std
 
 }  // namespace
 
-AtomicFile::AtomicFile(FileSystem& files, int directory, std::string path)
+AtomicFile::AtomicFile(FileSystem& files, int directory, std::string path, mode_t mode)
     : files_(files),
       directory_(directory),
       path_(std::move(path)),
-      descriptor_(files, create_beside(files, directory, path_, temporary_path_)) {
+      descriptor_(files, create_beside(files, directory, path_, mode, temporary_path_)) {
   if (descriptor_.number() < 0) fail("create", descriptor_.number());
 }
 

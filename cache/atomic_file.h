@@ -16,8 +16,9 @@ namespace flashmask::cache {
 /// directory and the file system must outlive it.
 class AtomicFile {
  public:
-  /// Opens a temporary file (0600) beside `path`, which is relative to the open `directory`.
-  AtomicFile(FileSystem& files, int directory, std::string path);
+  /// Opens a temporary file beside `path`, which is relative to the open `directory`. `mode`: as of open(2), so the
+  /// process's umask takes from it.
+  AtomicFile(FileSystem& files, int directory, std::string path, mode_t mode = S_IRUSR | S_IWUSR);
   ~AtomicFile();
   AtomicFile(const AtomicFile&) = delete;
   AtomicFile& operator=(const AtomicFile&) = delete;

@@ -5,8 +5,13 @@
 namespace flashmask::cache {
 namespace {
 
-/// The path for a shell: quoted, so that the command in a message can be pasted whatever the path holds.
-std::string quoted(const std::string& path) {
+bool is_absolute(std::string_view path) {
+  return path.starts_with('/');
+}
+
+}  // namespace
+
+std::string quoted_for_shell(const std::string& path) {
   std::string text = "'";
   for (char c : path) {
     if (c == '\'')
@@ -16,12 +21,6 @@ std::string quoted(const std::string& path) {
   }
   return text + "'";
 }
-
-bool is_absolute(std::string_view path) {
-  return path.starts_with('/');
-}
-
-}  // namespace
 
 DirectoryChoice default_directory(std::optional<std::string_view> xdg_cache_home,
                                   std::optional<std::string_view> home) {
@@ -43,10 +42,10 @@ std::optional<std::string> refuse_directory(const std::string& path, const struc
     return fmt::format(
         "{} belongs to user {} and holds executable code; only a directory of user {} or root is used: "
         "chown {} {}, or choose another cache directory",
-        path, status.st_uid, user, user, quoted(path));
+        path, status.st_uid, user, user, quoted_for_shell(path));
   if (status.st_mode & (S_IWGRP | S_IWOTH))
     return fmt::format("{} may be written by others (mode {:04o}) and holds executable code: chmod go-w {}", path,
-                       status.st_mode & 07777, quoted(path));
+                       status.st_mode & 07777, quoted_for_shell(path));
   return std::nullopt;
 }
 

@@ -23,4 +23,7 @@ DirectoryChoice default_directory(std::optional<std::string_view> xdg_cache_home
 /// Returns why it is refused, with the command that mends it, or nothing if it is fine.
 std::optional<std::string> refuse_directory(const std::string& path, const struct stat& status, uid_t user);
 
+/// A path in quotes, so that the command in a message can be pasted whatever the path holds.
+std::string quoted_for_shell(const std::string& path);
+
 }  // namespace flashmask::cache

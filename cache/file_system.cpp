@@ -2,6 +2,7 @@
 
 #include <dirent.h>
 #include <fcntl.h>
+#include <sys/mman.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -104,6 +105,17 @@ int FileSystem::unlock_byte(int descriptor, off_t byte) {
 int FileSystem::touch(int descriptor) {
   const struct timespec times[2] = {{0, UTIME_OMIT}, {0, UTIME_NOW}};
   return or_errno(::futimens(descriptor, times));
+}
+
+int FileSystem::map(int descriptor, std::size_t size, const std::byte*& address) {
+  void* mapped = ::mmap(nullptr, size, PROT_READ, MAP_PRIVATE, descriptor, 0);
+  if (mapped == MAP_FAILED) return -errno;
+  address = static_cast<const std::byte*>(mapped);
+  return 0;
+}
+
+int FileSystem::unmap(const std::byte* address, std::size_t size) {
+  return or_errno(::munmap(const_cast<std::byte*>(address), size));
 }
 
 uid_t FileSystem::user() {

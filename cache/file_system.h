@@ -41,6 +41,9 @@ class FileSystem {
   virtual int unlock_byte(int descriptor, off_t byte);
   /// Sets the time of modification to now.
   virtual int touch(int descriptor);
+  /// Maps the first `size` bytes of a file read-only and private; 0 or the negative errno.
+  virtual int map(int descriptor, std::size_t size, const std::byte*& address);
+  virtual int unmap(const std::byte* address, std::size_t size);
   virtual uid_t user();
 };
 

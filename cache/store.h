@@ -11,6 +11,7 @@
 #include <string>
 #include <string_view>
 
+#include "cache/bounded_mutex.h"
 #include "cache/byte_lock.h"
 #include "cache/clock.h"
 #include "cache/digest.h"
@@ -137,7 +138,7 @@ class Store {
   /// The right to change how much there is, among the threads of this store and among processes, as far as it can be
   /// had: held while room is made and until the entry has its name.
   struct Room {
-    std::unique_lock<std::timed_mutex> thread_lock;
+    std::unique_lock<BoundedMutex> thread_lock;
     ByteLock process_lock;
     bool made = true;  // false: entries that could not be removed fill the limit
   };
@@ -164,7 +165,7 @@ class Store {
   Clock& clock_;
   std::mutex root_mutex_;
   std::shared_ptr<const Root> root_;
-  std::timed_mutex room_mutex_;
+  BoundedMutex room_mutex_;
   std::atomic<bool> swept_{false};  // temporary files, by a store without a byte limit
 
   std::atomic<std::uint64_t> hits_{0};

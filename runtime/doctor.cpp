@@ -14,6 +14,7 @@
 #include "runtime/compile/compiler.h"
 #include "runtime/device/cuda_device.h"
 #include "runtime/environment.h"
+#include "runtime/store/named_packs.h"
 
 namespace flashmask {
 namespace {
@@ -65,17 +66,23 @@ void look_for_gpus(std::vector<Finding>& findings) {
     }
 }
 
+double mebibytes(std::uint64_t bytes) {
+  return static_cast<double>(bytes) / (1 << 20);
+}
+
 /// How many entries there are, how large they are, and what is wrong with some of them.
-std::string content_of(const Policy& policy) {
-  cache::Store store({.directory = policy.cache_directory, .access = cache::StoreOptions::Access::kReadOnly});
+std::string content_of(cache::Store& store, std::uint64_t limit) {
   const cache::StoreContents contents = store.list();
   const auto broken = std::count_if(contents.files.begin(), contents.files.end(),
                                     [](const cache::StoredFile& file) { return file.defect.has_value(); });
-  const auto mebibytes = [](std::uint64_t bytes) { return static_cast<double>(bytes) / (1 << 20); };
   std::string text = fmt::format("{} entries, {:.1f} MiB", contents.files.size(), mebibytes(contents.bytes()));
-  if (policy.cache_bytes != kUnlimitedCacheBytes) text += fmt::format(" of {:.0f}", mebibytes(policy.cache_bytes));
+  if (limit != kUnlimitedCacheBytes) text += fmt::format(" of {:.0f}", mebibytes(limit));
   if (broken) text += fmt::format(", {} of them unusable", broken);
   return text;
+}
+
+cache::StoreOptions read_only(const std::string& directory) {
+  return {.directory = directory, .access = cache::StoreOptions::Access::kReadOnly};
 }
 
 Finding look_at_cache(const Policy& policy) {
@@ -111,7 +118,35 @@ Finding look_at_cache(const Policy& policy) {
   if (access(path.c_str(), R_OK | W_OK | X_OK) != 0)
     return {subject, Status::kProblem, fmt::format("{} ({}) cannot be written: {}", path, owner, std::strerror(errno)),
             "Kernels are compiled in every process. Name another one with FLASHMASK_CACHE_DIR."};
-  return {subject, Status::kOk, fmt::format("{} ({}): {}", path, owner, content_of(policy)), ""};
+  cache::Store store(read_only(path));
+  return {subject, Status::kOk, fmt::format("{} ({}): {}", path, owner, content_of(store, policy.cache_bytes)), ""};
+}
+
+void look_at_packs(const Policy& policy, std::vector<Finding>& findings) {
+  for (const NamedPack& named : open_packs(policy)) {
+    if (named.pack)
+      findings.push_back({"pack", Status::kOk,
+                          fmt::format("{}: {} entries, {:.1f} MiB", named.name, named.pack->records().size(),
+                                      mebibytes(named.pack->bytes())),
+                          ""});
+    else
+      findings.push_back({"pack", Status::kProblem, named.refusal,
+                          "Mend it, or leave it out of FLASHMASK_PACKS; until then it is passed over."});
+  }
+}
+
+void look_at_read_only_caches(const Policy& policy, std::vector<Finding>& findings) {
+  for (const std::string& path : policy.read_only_directories) {
+    cache::Store store(read_only(path));
+    const std::optional<std::string> refusal = store.disabled_reason();
+    std::error_code ignored;
+    if (!refusal && std::filesystem::exists(path, ignored))
+      findings.push_back(
+          {"read-only cache", Status::kOk, fmt::format("{}: {}", path, content_of(store, kUnlimitedCacheBytes)), ""});
+    else
+      findings.push_back({"read-only cache", Status::kProblem, refusal.value_or(fmt::format("{} is not there", path)),
+                          "Mend it, or leave it out of FLASHMASK_CACHE_READONLY; until then it is passed over."});
+  }
 }
 
 void look_at_environment(std::vector<Finding>& findings) {
@@ -141,6 +176,8 @@ std::vector<Finding> diagnose(const Policy& policy) {
   guarded("nvrtc", [&] { findings.push_back(look_for_nvrtc(policy)); });
   guarded("driver", [&] { look_for_gpus(findings); });
   guarded("cache directory", [&] { findings.push_back(look_at_cache(policy)); });
+  guarded("pack", [&] { look_at_packs(policy, findings); });
+  guarded("read-only cache", [&] { look_at_read_only_caches(policy, findings); });
   guarded("environment", [&] { look_at_environment(findings); });
   return findings;
 }

@@ -16,6 +16,8 @@ constexpr std::array kOwnVariables = {
     EnvironmentVariable{"FLASHMASK_CACHE_SIZE",
                         "a size with its unit, such as 512MiB or 2GiB (KiB, MiB, GiB, TiB), or "
                         "unlimited"},
+    EnvironmentVariable{"FLASHMASK_PACKS", "absolute paths of packs, with ':' between"},
+    EnvironmentVariable{"FLASHMASK_CACHE_READONLY", "absolute directories, with ':' between"},
     EnvironmentVariable{"FLASHMASK_NO_JIT", "0 or 1"},
     EnvironmentVariable{"FLASHMASK_NVRTC", "the full path of an NVRTC library"},
     EnvironmentVariable{"FLASHMASK_TOOLCHAIN", "any, a major version such as 13, or a build such as 13.0.88"},

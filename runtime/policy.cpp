@@ -7,6 +7,7 @@
 #include "cache/directory.h"
 #include "flashmask/runtime.h"
 #include "runtime/environment.h"
+#include "runtime/path_list.h"
 #include "runtime/toolchain.h"
 
 namespace flashmask {
@@ -43,8 +44,25 @@ std::optional<std::string> parse_path(std::string_view name) {
   return value;
 }
 
-/// A size in binary units. Strict: a number without a unit means bytes to some and gigabytes to others.
-std::optional<std::uint64_t> parse_size(std::string_view text) {
+std::vector<std::string> parse_paths(std::string_view name) {
+  const std::string value = environment_value(name).value_or("");
+  auto paths = parse_path_list(value);
+  if (!paths) refuse(name, value);
+  return std::move(*paths);
+}
+
+std::uint64_t parse_cache_size(std::string_view name) {
+  const auto value = environment_value(name);
+  if (!value) return kDefaultCacheBytes;
+  if (*value == "unlimited") return kUnlimitedCacheBytes;
+  const auto size = parse_cache_bytes(*value);
+  if (!size) refuse(name, *value);
+  return *size;
+}
+
+}  // namespace
+
+std::optional<std::uint64_t> parse_cache_bytes(std::string_view text) {
   constexpr std::pair<std::string_view, int> kUnits[] = {{"KiB", 10}, {"MiB", 20}, {"GiB", 30}, {"TiB", 40}};
   for (const auto& [unit, shift] : kUnits) {
     if (!text.ends_with(unit)) continue;
@@ -57,17 +75,6 @@ std::optional<std::uint64_t> parse_size(std::string_view text) {
   }
   return std::nullopt;
 }
-
-std::uint64_t parse_cache_size(std::string_view name) {
-  const auto value = environment_value(name);
-  if (!value) return kDefaultCacheBytes;
-  if (*value == "unlimited") return kUnlimitedCacheBytes;
-  const auto size = parse_size(*value);
-  if (!size) refuse(name, *value);
-  return *size;
-}
-
-}  // namespace
 
 Policy Policy::from_environment() {
   Policy policy;
@@ -82,6 +89,8 @@ Policy Policy::from_environment() {
     policy.cache_refusal = choice.refusal;
   }
   policy.cache_bytes = parse_cache_size("FLASHMASK_CACHE_SIZE");
+  policy.packs = parse_paths("FLASHMASK_PACKS");
+  policy.read_only_directories = parse_paths("FLASHMASK_CACHE_READONLY");
   policy.no_jit = parse_switch("FLASHMASK_NO_JIT");
   policy.nvrtc_path = parse_path("FLASHMASK_NVRTC").value_or("");
   for (const char* name : {"CUDA_HOME", "CUDA_PATH"}) {

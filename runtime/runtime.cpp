@@ -73,6 +73,11 @@ generator::KernelSource source_of(const KernelDescriptor& descriptor, const Requ
   }
 }
 
+/// Without a device nothing runs here; what is looked up then is what a GPU would load.
+PtxNeed ptx_need_of(const Device* device) {
+  return device && device->properties().kind == DeviceKind::kEmulator ? PtxNeed::kRequired : PtxNeed::kOptional;
+}
+
 }  // namespace
 
 struct Runtime::State {
@@ -81,7 +86,7 @@ struct Runtime::State {
         policy(std::move(used_policy)),
         logger(policy),
         recorder(policy.record_path, logger),
-        store(policy, logger),
+        store(policy, logger, ptx_need_of(device.get())),
         compiler(policy) {}
 
   std::shared_ptr<Device> device;
@@ -104,6 +109,7 @@ struct Runtime::State {
   std::atomic<std::uint64_t> other_requests{0};
   std::atomic<std::uint64_t> other_memory_hits{0};
   std::atomic<std::uint64_t> disk_hits{0};
+  std::atomic<std::uint64_t> pack_hits{0};
   std::atomic<std::uint64_t> compiles{0};
   std::atomic<std::uint64_t> stores{0};
   std::atomic<std::uint64_t> failed_stores{0};
@@ -128,8 +134,9 @@ struct Runtime::State {
         found = store.find(digest, source);
       }
       if (found) {
-        count(disk_hits);
-        logger.debug(fmt::format("{}: from the cache", to_string(source.descriptor)));
+        const bool is_packed = found->origin == KernelOrigin::kPack;
+        count(is_packed ? pack_hits : disk_hits);
+        logger.debug(fmt::format("{}: from {}", to_string(source.descriptor), is_packed ? "a pack" : "the cache"));
         return found;
       }
       refuse_to_compile_under_policy(source);
@@ -146,10 +153,11 @@ struct Runtime::State {
 
   void refuse_to_compile_under_policy(const generator::KernelSource& source) const {
     if (!policy.no_jit) return;
+    std::string unusable;
+    for (const std::string& refusal : store.unusable()) unusable += fmt::format("; {}", refusal);
     throw Error(ErrorCode::kNotCached,
-                fmt::format("\"{}\" ({}) is not in the cache {}, and compiling is forbidden (FLASHMASK_NO_JIT)",
-                            to_string(source.descriptor), to_string(source.config),
-                            policy.cache_directory.empty() ? "(there is none)" : policy.cache_directory),
+                fmt::format("\"{}\" ({}) is not in {}, and compiling is forbidden (FLASHMASK_NO_JIT){}",
+                            to_string(source.descriptor), to_string(source.config), store.places(), unusable),
                 precompile_hint(policy, source.descriptor, source.config));
   }
 
@@ -327,7 +335,8 @@ Explanation Runtime::explain(const KernelDescriptor& descriptor, const RequestOp
   if (state.images.has(digest))
     explanation.origin = KernelOrigin::kMemory;
   else
-    explanation.origin = seen.file.empty() ? KernelOrigin::kCompiled : KernelOrigin::kDisk;
+    explanation.origin = seen.origin.value_or(KernelOrigin::kCompiled);
+  explanation.cache_pack = std::move(seen.pack);
   explanation.cache_file = std::move(seen.file);
   explanation.toolchain = std::move(seen.toolchain);
   explanation.cache_miss = std::move(seen.miss);
@@ -351,6 +360,7 @@ RuntimeCounters Runtime::counters() const {
   return {.requests = hot_hits + count_of(state.other_requests),
           .memory_hits = hot_hits + count_of(state.other_memory_hits),
           .disk_hits = count_of(state.disk_hits),
+          .pack_hits = count_of(state.pack_hits),
           .compiles = count_of(state.compiles),
           .stores = count_of(state.stores),
           .failed_stores = count_of(state.failed_stores),
@@ -400,6 +410,8 @@ std::string_view to_string(KernelOrigin origin) {
       return "disk";
     case KernelOrigin::kCompiled:
       return "compiled";
+    case KernelOrigin::kPack:
+      return "pack";
   }
   return "unknown";
 }

@@ -27,6 +27,11 @@ std::string toolchain_tag(std::string_view toolchain) {
   return tag;
 }
 
+cache::TagPolicy wanted_tags(const std::string& policy) {
+  if (policy.empty()) return cache::TagPolicy::any();
+  return cache::TagPolicy::matching([policy](std::string_view tag) { return accepts_toolchain(policy, tag); });
+}
+
 bool accepts_toolchain(std::string_view policy, std::string_view tag) {
   if (policy.empty()) return true;
   if (!tag.starts_with(kTagPrefix)) return false;

@@ -19,7 +19,8 @@ fm_descriptor default_descriptor() {
 static_assert(FM_PASS_BACKWARD == static_cast<int>(Pass::kBackward) && FM_MASK_F4 == static_cast<int>(MaskForm::kF4) &&
               FM_BFLOAT16 == static_cast<int>(DataType::kBfloat16) &&
               FM_TOP_LEFT == static_cast<int>(CausalAlignment::kTopLeft) &&
-              FM_COMPILED == static_cast<int>(KernelOrigin::kCompiled));
+              FM_COMPILED == static_cast<int>(KernelOrigin::kCompiled) &&
+              FM_FROM_PACK == static_cast<int>(KernelOrigin::kPack));
 
 KernelDescriptor descriptor_of(const fm_runtime& runtime, const fm_descriptor* given) {
   const fm_descriptor c_descriptor = taken(given, default_descriptor(), "fm_descriptor");

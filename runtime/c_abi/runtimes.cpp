@@ -1,5 +1,10 @@
+#include <span>
+#include <string>
+#include <vector>
+
 #include "runtime/c_abi/boundary.h"
 #include "runtime/c_abi/handles.h"
+#include "runtime/path_list.h"
 #include "runtime/toolchain.h"
 
 namespace flashmask::c_abi {
@@ -23,7 +28,28 @@ fm_policy default_policy() {
           .log = nullptr,
           .log_user = nullptr,
           .record_path = nullptr,
-          .cache_bytes = kDefaultCacheBytes};
+          .cache_bytes = kDefaultCacheBytes,
+          .packs = nullptr,
+          .embedded_packs = nullptr,
+          .num_embedded_packs = 0,
+          .read_only_directories = nullptr};
+}
+
+std::vector<std::string> paths_of(const char* text, const char* name) {
+  auto paths = parse_path_list(text_or_empty(text));
+  if (!paths) refuse(fmt::format("{} = \"{}\": absolute paths with ':' between are needed", name, text));
+  return std::move(*paths);
+}
+
+std::vector<std::span<const std::byte>> embedded_packs_of(const fm_policy& policy) {
+  std::vector<std::span<const std::byte>> packs;
+  if (policy.num_embedded_packs != 0 && !policy.embedded_packs) refuse("embedded_packs is null");
+  for (std::size_t i = 0; i < policy.num_embedded_packs; ++i) {
+    const fm_bytes& bytes = policy.embedded_packs[i];
+    if (!bytes.data && bytes.size != 0) refuse(fmt::format("embedded_packs[{}].data is null", i));
+    packs.emplace_back(static_cast<const std::byte*>(bytes.data), bytes.size);
+  }
+  return packs;
 }
 
 Policy policy_of(const fm_policy* given) {
@@ -34,6 +60,9 @@ Policy policy_of(const fm_policy* given) {
   if (!policy.cache_directory.empty() && policy.cache_directory.front() != '/')
     refuse(fmt::format("cache_directory = \"{}\": an absolute path is needed", policy.cache_directory));
   if (c_policy.cache_bytes != 0) policy.cache_bytes = c_policy.cache_bytes;
+  policy.packs = paths_of(c_policy.packs, "packs");
+  policy.embedded_packs = embedded_packs_of(c_policy);
+  policy.read_only_directories = paths_of(c_policy.read_only_directories, "read_only_directories");
   policy.nvrtc_path = text_or_empty(c_policy.nvrtc_path);
   policy.toolchain = text_or_empty(c_policy.toolchain);
   if (!is_toolchain_policy(policy.toolchain))
@@ -65,10 +94,15 @@ fm_status fm_init_policy(fm_policy* policy, size_t struct_size) {
 fm_status fm_policy_from_environment(fm_policy* policy) {
   return guarded([&] {
     thread_local flashmask::Policy owner;
+    thread_local std::string packs, read_only_directories;
     owner = flashmask::Policy::from_environment();
+    packs = flashmask::to_path_list(owner.packs);
+    read_only_directories = flashmask::to_path_list(owner.read_only_directories);
     fm_policy filled = default_policy();
     filled.cache_directory = owner.cache_directory.c_str();
     filled.cache_bytes = owner.cache_bytes;
+    filled.packs = packs.c_str();
+    filled.read_only_directories = read_only_directories.c_str();
     filled.nvrtc_path = owner.nvrtc_path.c_str();
     filled.toolchain = owner.toolchain.c_str();
     filled.no_jit = owner.no_jit;
@@ -104,7 +138,8 @@ fm_status fm_runtime_get_counters(const fm_runtime* runtime, fm_counters* counte
                      .generate_seconds = counted.generate_seconds,
                      .lookup_seconds = counted.lookup_seconds,
                      .compile_seconds = counted.compile_seconds,
-                     .load_seconds = counted.load_seconds},
+                     .load_seconds = counted.load_seconds,
+                     .pack_hits = counted.pack_hits},
          "fm_counters");
   });
 }

@@ -3,9 +3,8 @@
 #include <optional>
 #include <string>
 #include <string_view>
-#include <vector>
 
-#include "flashmask/runtime.h"
+#include "flashmask/kernel_record.h"
 
 namespace flashmask {
 
@@ -13,20 +12,7 @@ namespace flashmask {
 inline constexpr std::string_view kCubinSection = "cubin";
 inline constexpr std::string_view kPtxSection = "ptx";
 
-/// What an entry says of its kernel, as readable JSON in front of the images.
-struct KernelRecord {
-  KernelDescriptor descriptor;
-  TileConfig config;
-  std::string entry;
-  KernelResources resources;
-  double compile_seconds = 0;
-  std::string toolchain;
-  std::string log;
-
-  friend bool operator==(const KernelRecord&, const KernelRecord&);
-};
-
-/// Equal records give equal text.
+/// A record as readable JSON, as it stands in front of an entry's images. Equal records give equal text.
 std::string to_json(const KernelRecord& record);
 
 /// The inverse; nothing, with the reason in `why`, for text of another schema or with a value that is missing or of the

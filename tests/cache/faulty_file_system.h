@@ -57,6 +57,9 @@ class FaultyFileSystem : public FileSystem {
   int make_directory_at(int directory, const char* path, mode_t mode) override {
     return fails("mkdir") ? -error_ : FileSystem::make_directory_at(directory, path, mode);
   }
+  int map(int descriptor, std::size_t size, const std::byte*& address) override {
+    return fails("mmap") ? -error_ : FileSystem::map(descriptor, size, address);
+  }
   int list(int directory, const char* path, std::string_view prefix, std::vector<std::string>& names) override {
     if (fails("list")) return -error_;
     return FileSystem::real().list(directory, path, prefix, names);

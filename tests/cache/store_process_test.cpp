@@ -213,6 +213,9 @@ class DeadlyFileSystem : public FileSystem {
   int calls_ = 0;
 };
 
+/// An entry that has to go when kDigest's is published.
+const Digest kDisplaced = digest_of("displaced");
+
 /// What a scratch directory may hold after a publisher of sample_entry(kDigest) was killed.
 void expect_nothing_or_all(const ScratchDirectory& scratch, const std::optional<std::string>& before) {
   Store store({.directory = scratch.path()});
@@ -224,9 +227,12 @@ void expect_nothing_or_all(const ScratchDirectory& scratch, const std::optional<
     EXPECT_FALSE(before) << "the old entry was lost: " << found.detail;
     EXPECT_EQ(found.reason, MissReason::kAbsent) << "half an entry has a name: " << found.detail;
   }
+  if (const LookupResult other = store.lookup(kDisplaced, TagPolicy::any()); !other) {
+    EXPECT_EQ(other.reason, MissReason::kAbsent) << other.detail;
+  }
   for (const std::string& name : scratch.files())
-    EXPECT_TRUE(name == Store::entry_path(kDigest, kTag) || name.find("/.tmp-") != std::string::npos ||
-                name == "v1/.locks")
+    EXPECT_TRUE(name == Store::entry_path(kDigest, kTag) || name == Store::entry_path(kDisplaced, kTag) ||
+                name.find("/.tmp-") != std::string::npos || name == "v1/.locks")
         << name;
 }
 
@@ -246,11 +252,13 @@ TEST(StoreProcesses, AKillAtAnyCallOfMakingAnEntryLeavesNothingOrAWholeEntryAndH
         before = "the old one";
         ASSERT_TRUE(Store({.directory = scratch.path()}).publish(sample_entry(kDigest, kTag, *before)));
       }
+      ASSERT_TRUE(Store({.directory = scratch.path()}).publish(sample_entry(kDisplaced)));
       int claimed[2];
       ASSERT_EQ(pipe(claimed), 0);
       const pid_t child = fork_child([&] {
         DeadlyFileSystem files(position);
-        Store store({.directory = scratch.path(), .byte_limit = 1 << 20, .file_system = &files});
+        const std::uint64_t one_entry = encode(sample_entry(kDigest)).size();
+        Store store({.directory = scratch.path(), .byte_limit = one_entry, .file_system = &files});
         const Claim claim = store.claim(kDigest, TagPolicy::exact("another"));
         const bool told = write(claimed[1], "x", 1) == 1;
         return told && claim.turn == Turn::kHeld && store.publish(sample_entry(kDigest)) ? 0 : 1;
@@ -278,6 +286,7 @@ TEST(StoreProcesses, AKillAtAnyCallOfMakingAnEntryLeavesNothingOrAWholeEntryAndH
       EXPECT_TRUE(waiter.lookup(kDigest, TagPolicy::any()));
       if (!WIFSIGNALED(status)) {
         EXPECT_EQ(status, 0);
+        EXPECT_FALSE(waiter.lookup(kDisplaced, TagPolicy::any())) << "nothing was displaced, so nothing proved of it";
         break;
       }
       ++killed;

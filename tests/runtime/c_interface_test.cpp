@@ -6,6 +6,7 @@
 
 #include "flashmask/flashmask.h"
 #include "flashmask/manifest.h"
+#include "kept_kernels.h"
 #include "temporary_directory.h"
 
 namespace flashmask {
@@ -139,6 +140,56 @@ TEST(CInterface, ATileConfigurationIsTakenAsFarAsTheCallersStructGoes) {
   EXPECT_EQ(fm_runtime_compile(runtime, &descriptor, &config, nullptr), FM_INVALID_ARGUMENT);
   EXPECT_THAT(fm_last_error(), HasSubstr("query_slots = 7"));
   fm_runtime_release(runtime);
+}
+
+TEST(CInterface, AnEmbeddedPackAndOneOfAFileServeAndAreToldApart) {
+  const TemporaryDirectory directory;
+  const std::string path = directory.file("kernels.pack");
+  testing::write_pack_of(path, {testing::kept_kernel(testing::small_kernel())});
+  const std::string bytes = testing::content_of(path);
+  fm_descriptor descriptor;
+  fm_init_descriptor(&descriptor, sizeof descriptor);
+  descriptor.head_dim_qk = descriptor.head_dim_v = 32;
+  descriptor.target = "sm_80";
+  const fm_bytes embedded[] = {{bytes.data(), bytes.size()}};
+  for (const bool is_embedded : {true, false}) {
+    fm_policy policy;
+    fm_init_policy(&policy, sizeof policy);
+    policy.no_jit = 1;
+    if (is_embedded) {
+      policy.embedded_packs = embedded;
+      policy.num_embedded_packs = 1;
+    } else {
+      policy.packs = path.c_str();
+    }
+    fm_runtime* runtime = nullptr;
+    ASSERT_EQ(fm_runtime_create(nullptr, &policy, &runtime), FM_OK);
+    fm_origin origin = FM_COMPILED;
+    EXPECT_EQ(fm_runtime_compile(runtime, &descriptor, nullptr, &origin), FM_OK) << fm_last_error();
+    EXPECT_EQ(origin, FM_FROM_PACK);
+    fm_counters counters{};
+    counters.struct_size = sizeof counters;
+    EXPECT_EQ(fm_runtime_get_counters(runtime, &counters), FM_OK);
+    EXPECT_EQ(counters.pack_hits, 1u);
+    fm_runtime_release(runtime);
+  }
+}
+
+TEST(CInterface, PacksThatAreNotWhatTheySayAreRefused) {
+  fm_policy policy;
+  fm_init_policy(&policy, sizeof policy);
+  fm_runtime* runtime = nullptr;
+  policy.packs = "/a.pack:b.pack";
+  EXPECT_EQ(fm_runtime_create(nullptr, &policy, &runtime), FM_INVALID_ARGUMENT);
+  EXPECT_THAT(fm_last_error(), HasSubstr("packs = \"/a.pack:b.pack\": absolute paths"));
+  policy.packs = nullptr;
+  policy.read_only_directories = "shared";
+  EXPECT_EQ(fm_runtime_create(nullptr, &policy, &runtime), FM_INVALID_ARGUMENT);
+  policy.read_only_directories = nullptr;
+  policy.num_embedded_packs = 1;
+  EXPECT_EQ(fm_runtime_create(nullptr, &policy, &runtime), FM_INVALID_ARGUMENT);
+  EXPECT_THAT(fm_last_error(), HasSubstr("embedded_packs is null"));
+  EXPECT_EQ(runtime, nullptr);
 }
 
 TEST(CInterface, AnOlderCallersShorterStructIsFilledOnlyAsFarAsItGoes) {

@@ -13,6 +13,7 @@ namespace {
 using ::testing::AllOf;
 using ::testing::ElementsAre;
 using ::testing::HasSubstr;
+using ::testing::IsEmpty;
 
 /// The environment of one test: unset what the policy reads, set what the test wants, put everything back.
 class PolicyTest : public ::testing::Test {
@@ -94,6 +95,21 @@ TEST_F(PolicyTest, TheCachesSizeIsReadStrictlyWithItsUnit) {
     set("FLASHMASK_CACHE_SIZE", wrong);
     EXPECT_THAT(refusal(), AllOf(HasSubstr("FLASHMASK_CACHE_SIZE"), HasSubstr(wrong), HasSubstr("unlimited")));
   }
+}
+
+TEST_F(PolicyTest, PacksAndReadOnlyDirectoriesAreListsOfAbsolutePaths) {
+  EXPECT_THAT(Policy::from_environment().packs, IsEmpty());
+  set("FLASHMASK_PACKS", "/opt/a.pack:/opt/b c.pack");
+  set("FLASHMASK_CACHE_READONLY", "/shared");
+  EXPECT_THAT(Policy::from_environment().packs, ElementsAre("/opt/a.pack", "/opt/b c.pack"));
+  EXPECT_THAT(Policy::from_environment().read_only_directories, ElementsAre("/shared"));
+  for (const char* wrong : {"a.pack", "/a:b", "/a:", ":/a", "/a::/b", ":", "~/a"}) {
+    set("FLASHMASK_PACKS", wrong);
+    EXPECT_THAT(refusal(), AllOf(HasSubstr("FLASHMASK_PACKS"), HasSubstr(wrong), HasSubstr("absolute paths"))) << wrong;
+  }
+  set("FLASHMASK_PACKS", "");
+  set("FLASHMASK_CACHE_READONLY", "shared");
+  EXPECT_THAT(refusal(), HasSubstr("FLASHMASK_CACHE_READONLY = \"shared\""));
 }
 
 TEST_F(PolicyTest, WithoutAHomeThereIsNoCacheAndAReason) {

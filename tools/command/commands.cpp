@@ -19,6 +19,7 @@ struct Dispatch {
   ExitCode operator()(const CompileArguments& arguments) const { return compile(arguments); }
   ExitCode operator()(const CompileManifestArguments& arguments) const { return compile_manifest(arguments); }
   ExitCode operator()(const RecordArguments& arguments) const { return record(arguments); }
+  ExitCode operator()(const CacheArguments& arguments) const { return cache(arguments); }
   ExitCode operator()(const InspectArguments& arguments) const { return inspect(arguments); }
   ExitCode operator()(const ExplainArguments& arguments) const { return explain(arguments); }
   ExitCode operator()(const MaskShowArguments& arguments) const { return mask_show(arguments); }

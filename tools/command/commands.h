@@ -14,6 +14,7 @@ ExitCode run(const RunArguments& arguments);
 ExitCode compile(const CompileArguments& arguments);
 ExitCode compile_manifest(const CompileManifestArguments& arguments);
 ExitCode record(const RecordArguments& arguments);
+ExitCode cache(const CacheArguments& arguments);
 ExitCode inspect(const InspectArguments& arguments);
 ExitCode explain(const ExplainArguments& arguments);
 ExitCode mask_show(const MaskShowArguments& arguments);

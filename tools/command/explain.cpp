@@ -14,7 +14,7 @@ namespace {
 
 constexpr std::string_view kNoOrigin = "none";
 
-/// "disk", "memory", "compiled", or "none" where a request would fail.
+/// "disk", "pack", "memory", "compiled", or "none" where a request would fail.
 std::string_view origin_name(const Explanation& told) {
   const bool is_served = told.origin != KernelOrigin::kCompiled || told.may_compile;
   return is_served ? to_string(told.origin) : kNoOrigin;
@@ -58,6 +58,8 @@ std::string origin_text(const Explanation& told) {
       return "memory";
     case KernelOrigin::kDisk:
       return fmt::format("disk, compiled by {}\n            {}", told.toolchain, told.cache_file);
+    case KernelOrigin::kPack:
+      return fmt::format("pack, compiled by {}\n            {}", told.toolchain, told.cache_pack);
     case KernelOrigin::kCompiled:
       break;
   }
@@ -103,11 +105,9 @@ std::string report_json(const Explanation& told) {
   json["entry"] = told.entry;
   json["digest"] = told.digest;
   json["origin"] = origin_name(told);
-  json["cache"] = {{"directory", told.cache_directory},
-                   {"on_disk", !told.cache_file.empty()},
-                   {"file", told.cache_file},
-                   {"toolchain", told.toolchain},
-                   {"miss", told.cache_miss}};
+  json["cache"] = {{"directory", told.cache_directory}, {"on_disk", !told.cache_file.empty()},
+                   {"pack", told.cache_pack},           {"file", told.cache_file},
+                   {"toolchain", told.toolchain},       {"miss", told.cache_miss}};
   return json.dump(2, ' ', false, nlohmann::ordered_json::error_handler_t::replace) + "\n";
 }
 

@@ -41,6 +41,8 @@ std::string origin_text(const KernelReport& kernel) {
                          kernel.is_stored ? ", stored in the cache" : ", not stored in the cache");
     case KernelOrigin::kDisk:
       return fmt::format("disk: found in the cache in {:.3f} ms, nothing compiled", kernel.lookup_seconds * 1e3);
+    case KernelOrigin::kPack:
+      return fmt::format("pack: found in {:.3f} ms, nothing compiled", kernel.lookup_seconds * 1e3);
     case KernelOrigin::kMemory:
       return "memory: nothing compiled";
   }
@@ -120,6 +122,7 @@ ordered_json counters_json(const RuntimeCounters& counters) {
   return {{"requests", counters.requests},
           {"memory_hits", counters.memory_hits},
           {"disk_hits", counters.disk_hits},
+          {"pack_hits", counters.pack_hits},
           {"compiles", counters.compiles},
           {"stores", counters.stores},
           {"failed_stores", counters.failed_stores},

@@ -12,8 +12,9 @@
 
 namespace flashmask {
 
-/// Where a kernel comes from; kMemory: from this process, kCompiled: from NVRTC, now.
-enum class KernelOrigin { kMemory, kDisk, kCompiled };
+/// Where a kernel comes from; kMemory: from this process, kDisk: from a cache directory, kCompiled: from NVRTC, now,
+/// kPack: from a pack. The numbers are those of the C interface.
+enum class KernelOrigin { kMemory = 0, kDisk = 1, kCompiled = 2, kPack = 3 };
 FLASHMASK_API std::string_view to_string(KernelOrigin origin);
 
 /// A field in which a kernel of the cache is another one than the request's, with both values as the command writes
@@ -53,9 +54,10 @@ struct Explanation {
   KernelOrigin origin = KernelOrigin::kCompiled;  ///< where a request would take the kernel from now
   bool may_compile = true;                        ///< the policy allows it; if not, kCompiled means Error{kNotCached}
   std::string cache_directory;                    ///< empty: there is none
-  std::string cache_file;                         ///< the entry on disk that a request would take; empty: there is none
-  std::string toolchain;                          ///< that compiled it, e.g. "nvrtc 13.0.88"
-  std::string cache_miss;                         ///< why the disk does not serve it, as a sentence; empty if it does
+  std::string cache_pack;  ///< the pack that a request would take it from: a path, or "embedded pack 1"; empty: none
+  std::string cache_file;  ///< the file in a cache directory that a request would take; empty: there is none
+  std::string toolchain;   ///< that compiled it, e.g. "nvrtc 13.0.88"
+  std::string cache_miss;  ///< why neither serves it, as a sentence; empty if one does
 };
 
 }  // namespace flashmask

@@ -58,7 +58,7 @@ typedef enum fm_mask_form {
   FM_MASK_F4 = 6  /* LTS LTE UTS UTE */
 } fm_mask_form;
 typedef enum fm_causal_alignment { FM_BOTTOM_RIGHT = 0, FM_TOP_LEFT = 1 } fm_causal_alignment;
-typedef enum fm_origin { FM_FROM_MEMORY = 0, FM_FROM_DISK = 1, FM_COMPILED = 2 } fm_origin;
+typedef enum fm_origin { FM_FROM_MEMORY = 0, FM_FROM_DISK = 1, FM_COMPILED = 2, FM_FROM_PACK = 3 } fm_origin;
 typedef enum fm_log_level {
   FM_LOG_DEBUG = 0,
   FM_LOG_INFO = 1,
@@ -117,6 +117,12 @@ FM_API fm_status fm_device_synchronize(fm_device* device, void* stream);
 
 typedef void (*fm_log_function)(fm_log_level level, const char* message, void* user);
 
+/* Memory of the caller's. */
+typedef struct fm_bytes {
+  const void* data;
+  size_t size;
+} fm_bytes;
+
 typedef struct fm_policy {
   size_t struct_size;
   const char* cache_directory; /* absolute; null or "": no cache on disk */
@@ -128,6 +134,11 @@ typedef struct fm_policy {
   void* log_user;
   const char* record_path; /* absolute: a manifest to which requests are appended; null or "": none */
   uint64_t cache_bytes;    /* how large the cache may grow; 0: 2 GiB; UINT64_MAX: unlimited */
+  /* Looked through before cache_directory, in this order; docs/cache.md. */
+  const char* packs;                 /* absolute paths with ':' between; null or "": none */
+  const fm_bytes* embedded_packs;    /* packs in memory, which the caller keeps alive and unchanged as long as the */
+  size_t num_embedded_packs;         /* runtime; the array itself is copied */
+  const char* read_only_directories; /* absolute paths with ':' between; null or "": none */
 } fm_policy;
 
 typedef struct fm_counters {
@@ -142,6 +153,7 @@ typedef struct fm_counters {
   double lookup_seconds;
   double compile_seconds;
   double load_seconds;
+  uint64_t pack_hits;
 } fm_counters;
 
 /* Turns descriptors into kernels. `device` may be null: then only fm_runtime_compile() works. `policy` null: from the

@@ -6,6 +6,7 @@
 #include <functional>
 #include <memory>
 #include <optional>
+#include <span>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -15,6 +16,7 @@
 #include "flashmask/explanation.h"
 #include "flashmask/export.h"
 #include "flashmask/kernel_descriptor.h"
+#include "flashmask/kernel_record.h"
 #include "flashmask/mask_plan.h"
 #include "flashmask/tile_config.h"
 
@@ -107,16 +109,6 @@ struct RequestOptions {
   std::optional<Stream> stream{};
 };
 
-/// What the compiler said of a kernel.
-struct KernelResources {
-  int registers = 0;
-  int spill_store_bytes = 0;
-  int spill_load_bytes = 0;
-  int static_shared_bytes = 0;
-  int dynamic_shared_bytes = 0;
-  int stack_bytes = 0;
-};
-
 /// A launch whose rules were checked, and whose arguments the device's kernels take as they are: immutable,
 /// thread-safe. It keeps its kernel, with what that has loaded, and the device. The caller keeps the memory that the
 /// arguments and the workspace name, a plan's too; what lies there may change from one launch to the next.
@@ -167,7 +159,7 @@ struct CompiledKernel {
   std::string digest;
   std::string entry;
   std::string source;
-  std::string ptx;
+  std::string ptx;  ///< empty: it came from a pack that was exported without
   std::vector<std::byte> cubin;
   std::string log;        ///< of ptxas
   std::string toolchain;  ///< e.g. "nvrtc 13.0.88"
@@ -181,6 +173,7 @@ struct RuntimeCounters {
   std::uint64_t requests = 0;
   std::uint64_t memory_hits = 0;
   std::uint64_t disk_hits = 0;
+  std::uint64_t pack_hits = 0;
   std::uint64_t compiles = 0;
   std::uint64_t stores = 0;
   std::uint64_t failed_stores = 0;
@@ -195,6 +188,9 @@ enum class LogLevel { kDebug, kInfo, kWarning, kError };
 /// The cache's size unless a policy says otherwise: 2 GiB, about ten thousand kernels.
 inline constexpr std::uint64_t kDefaultCacheBytes = std::uint64_t{2} << 30;
 inline constexpr std::uint64_t kUnlimitedCacheBytes = ~std::uint64_t{0};
+/// A size with its binary unit, such as 512MiB or 2GiB (KiB, MiB, GiB, TiB), as FLASHMASK_CACHE_SIZE has it. Nothing
+/// for another text, also for a number alone, which means bytes to some and gigabytes to others; and for 0.
+FLASHMASK_API std::optional<std::uint64_t> parse_cache_bytes(std::string_view text);
 
 /// How a runtime behaves. The environment is read in one place, Policy::from_environment(); see docs/environment.md.
 struct FLASHMASK_API Policy {
@@ -203,6 +199,15 @@ struct FLASHMASK_API Policy {
   std::string cache_directory;
   /// Why there is no cache directory although one was wanted (no HOME, …): worth one warning. Empty otherwise.
   std::string cache_refusal;
+  /// Files of packed kernels, absolute, looked through in this order and before any directory (FLASHMASK_PACKS). One
+  /// that cannot be used is one warning.
+  std::vector<std::string> packs;
+  /// Packs in memory, such as in the binary of an engine, looked through behind those of files. The caller keeps the
+  /// bytes alive and unchanged as long as the runtime and what came from it. Best 64-byte aligned.
+  std::vector<std::span<const std::byte>> embedded_packs;
+  /// Cache directories that are read and never written, absolute, looked through behind the packs
+  /// (FLASHMASK_CACHE_READONLY).
+  std::vector<std::string> read_only_directories;
   /// How large the cache may grow, in bytes (FLASHMASK_CACHE_SIZE, such as 512MiB or unlimited): a kernel that is
   /// stored displaces those that were not used for longest. A kernel larger than all of it is not stored.
   std::uint64_t cache_bytes = kDefaultCacheBytes;
@@ -230,9 +235,9 @@ struct FLASHMASK_API Policy {
 class BuildKernels;
 class PlanKernels;
 
-/// Turns descriptors into kernels: in memory, else from the cache on disk, else compiled and stored. Thread-safe; one
-/// compilation per kernel however many threads ask. Needs no compiler while the cache has the kernel, and no device for
-/// compile() and explain().
+/// Turns descriptors into kernels: in memory, else from a pack or a cache directory, else compiled and stored in the
+/// user's cache directory. Thread-safe; one compilation per kernel however many threads ask. Needs no compiler while
+/// the cache or a pack has the kernel, and no device for compile() and explain().
 class FLASHMASK_API Runtime {
  public:
   /// `device` may be null: then only compile(), source() and explain() work.
