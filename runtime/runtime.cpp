@@ -340,6 +340,9 @@ Explanation Runtime::explain(const KernelDescriptor& descriptor, const RequestOp
   explanation.cache_file = std::move(seen.file);
   explanation.toolchain = std::move(seen.toolchain);
   explanation.cache_miss = std::move(seen.miss);
+  if (explanation.origin == KernelOrigin::kCompiled)
+    explanation.nearest = nearest_entry(
+        {explanation.digest, explanation.descriptor, explanation.config, state.policy.toolchain}, state.store.kept());
   return explanation;
 }
 

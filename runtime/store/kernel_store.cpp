@@ -6,6 +6,7 @@
 #include <utility>
 
 #include "runtime/store/cubin_check.h"
+#include "runtime/store/kernel_listing.h"
 #include "runtime/store/named_packs.h"
 #include "runtime/toolchain.h"
 
@@ -47,6 +48,7 @@ class KernelStore::Tier {
                              const cache::Validator& validator) const {
     return pack_ ? pack_->lookup(digest, wanted, validator) : store_->lookup(digest, wanted, validator);
   }
+  CacheContents list() const { return pack_ ? list_kernels(*pack_) : list_kernels(*store_); }
   cache::Store& store() const { return *store_; }
   KernelOrigin origin() const { return pack_ ? KernelOrigin::kPack : KernelOrigin::kDisk; }
   const std::string& name() const { return pack_ ? pack_->name() : store_->directory(); }
@@ -120,6 +122,19 @@ std::string KernelStore::places() const {
   std::string text = own_->place();
   for (const auto& tier : shared_) text += fmt::format(", {}", tier->place());
   return text;
+}
+
+std::vector<CachedKernel> KernelStore::kept() const {
+  std::vector<CachedKernel> kernels;
+  const auto add = [&kernels](const Tier& tier) {
+    for (CacheEntry& entry : tier.list().kernels)
+      if (entry.record)
+        kernels.push_back(
+            {std::move(entry.digest), entry.record->descriptor, entry.record->config, entry.record->toolchain});
+  };
+  for (const auto& tier : shared_) add(*tier);
+  add(*own_);
+  return kernels;
 }
 
 KernelStore::Sighting KernelStore::look(const cache::Digest& digest, const generator::KernelSource& source) const {

@@ -11,6 +11,7 @@
 #include "generator/generate.h"
 #include "runtime/compile/compiler.h"
 #include "runtime/logger.h"
+#include "runtime/nearest_entry.h"
 #include "runtime/store/entry_check.h"
 #include "runtime/store/kernel_record.h"
 
@@ -46,6 +47,8 @@ class KernelStore {
   };
   /// Looks without touching: a corrupt entry stays, nothing is logged or counted.
   Sighting look(const cache::Digest& digest, const generator::KernelSource& source) const;
+  /// Every sound kernel that is kept where find() looks, whatever its toolchain. Reads all of them in full.
+  std::vector<CachedKernel> kept() const;
   /// The right to compile a kernel that find() did not find, for one caller among all processes that share the user's
   /// directory.
   struct Claim {

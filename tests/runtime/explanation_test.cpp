@@ -7,6 +7,7 @@
 #include <iterator>
 
 #include "flashmask/runtime.h"
+#include "kept_kernels.h"
 #include "recording_device.h"
 #include "temporary_directory.h"
 
@@ -14,6 +15,7 @@ namespace flashmask {
 namespace {
 
 using ::testing::AllOf;
+using ::testing::ElementsAre;
 using ::testing::HasSubstr;
 using ::testing::IsEmpty;
 using testing::RecordingDevice;
@@ -157,6 +159,36 @@ TEST_F(ExplanationTest, AnEntryOfAToolchainThatThePolicyDoesNotWantIsAMiss) {
   const Explanation told = Runtime(nullptr, other).explain(small_kernel());
   EXPECT_EQ(told.origin, KernelOrigin::kCompiled);
   EXPECT_THAT(told.cache_miss, HasSubstr("other toolchains"));
+}
+
+TEST_F(ExplanationTest, AMissNamesTheNearestKernelOfTheDirectoryAndOfPacksAndInWhatItDiffers) {
+  Policy used = policy_without_compiler();
+  EXPECT_EQ(Runtime(nullptr, used).explain(small_kernel()).nearest, std::nullopt);
+
+  KernelDescriptor other = small_kernel();
+  other.dtype = DataType::kFloat16;
+  other.mask_form = MaskForm::kCausal;
+  const testing::KeptKernel far = testing::kept_kernel(other);
+  far.publish(used.cache_directory);
+  Explanation told = Runtime(nullptr, used).explain(small_kernel());
+  ASSERT_TRUE(told.nearest);
+  EXPECT_EQ(told.nearest->digest, far.digest.hex());
+  EXPECT_THAT(told.nearest->differences,
+              ElementsAre(FieldDifference{"dtype", "bf16", "fp16"}, FieldDifference{"mask_form", "none", "causal"}));
+
+  other.dtype = DataType::kBfloat16;
+  const testing::KeptKernel near = testing::kept_kernel(other);
+  used.packs = {directory_.file("pack")};
+  testing::write_pack_of(used.packs[0], {near});
+  told = Runtime(nullptr, used).explain(small_kernel());
+  EXPECT_EQ(told.nearest->digest, near.digest.hex());
+  EXPECT_THAT(told.nearest->differences, ElementsAre(FieldDifference{"mask_form", "none", "causal"}));
+
+  testing::kept_kernel(small_kernel()).publish(used.cache_directory);
+  EXPECT_EQ(Runtime(nullptr, used).explain(small_kernel()).nearest, std::nullopt);
+  used.toolchain = "12";
+  EXPECT_THAT(Runtime(nullptr, used).explain(small_kernel()).nearest->differences,
+              ElementsAre(FieldDifference{"toolchain", "12", "nvrtc 13.0.88"}));
 }
 
 TEST_F(ExplanationTest, WhereThereIsNoCacheItSaysWhy) {

@@ -119,6 +119,22 @@ TEST(CommandExplain, TellsWhetherTheKernelIsOnDiskAndWhere) {
   EXPECT_THAT(run_command_line(directory, selection("explain", "32", "sm_80")).out, HasSubstr("origin      disk"));
 }
 
+TEST(CommandExplain, OfAMissItNamesTheNearestKernelThatIsThere) {
+  const TemporaryDirectory directory;
+  EXPECT_EQ(json::parse(run_command_line(directory, selection("explain", "32", "sm_80", {"--json"})).out).at("nearest"),
+            nullptr);
+  const Words other = {"compile", "--pass", "mask-plan", "--form", "f2", "--target", "sm_80", "--json"};
+  const json compiled = json::parse(run_command_line(directory, other).out);
+  const Words wanted = {"explain", "--pass", "mask-plan", "--form", "f4", "--target", "sm_80"};
+  EXPECT_THAT(run_command_line(directory, wanted).out,
+              HasSubstr("nearest     " + compiled.at("digest").get<std::string>() + ", compiled by " +
+                        compiled.at("toolchain").get<std::string>() + "\n            mask_form = f2, not f4\n"));
+  Words with_json = wanted;
+  with_json.emplace_back("--json");
+  EXPECT_EQ(json::parse(run_command_line(directory, with_json).out).at("nearest").at("differences"),
+            (json{{{"field", "mask_form"}, {"wanted", "f4"}, {"found", "f2"}}}));
+}
+
 TEST(CommandExplain, UnderNoJitAKernelThatIsNotCachedComesFromNowhere) {
   const TemporaryDirectory directory;
   const Outcome outcome = run_command_line(directory, selection("explain", "32", "sm_80"), {{"FLASHMASK_NO_JIT", "1"}});

@@ -146,6 +146,9 @@ TEST_F(CommandManifest, WhatCannotBeKeptIsNotDone) {
   const Outcome outcome = compile(kHead + kMasks, {}, {{"FLASHMASK_CACHE_DIR", directory_ / "file/cache"}});
   EXPECT_EQ(outcome.exit_code, 1);
   EXPECT_THAT(outcome.err, HasSubstr("it was compiled, and the cache does not hold it"));
+  const Outcome small = compile(kHead + kMasks + kForward, {}, {{"FLASHMASK_CACHE_SIZE", "200KiB"}});
+  EXPECT_EQ(small.exit_code, 3);
+  EXPECT_THAT(small.err, AllOf(HasSubstr("the cache does not hold it"), HasSubstr("FLASHMASK_CACHE_SIZE")));
   const Outcome off = compile(kHead + kMasks, {}, {{"FLASHMASK_CACHE_DIR", "off"}});
   EXPECT_EQ(off.exit_code, 2);
   EXPECT_THAT(off.err, HasSubstr("FLASHMASK_CACHE_DIR=off"));

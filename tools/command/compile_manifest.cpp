@@ -16,7 +16,8 @@ namespace flashmask::command {
 namespace {
 
 void require_cache(const Policy& policy) {
-  if (!policy.cache_directory.empty()) return;
+  // Where nothing may be compiled, packs and read-only directories do.
+  if (!policy.cache_directory.empty() || policy.no_jit) return;
   throw Error(ErrorCode::kInvalidArgument,
               fmt::format("there is no cache that the kernels could be compiled into: {}",
                           policy.cache_refusal.empty() ? "FLASHMASK_CACHE_DIR=off" : policy.cache_refusal),

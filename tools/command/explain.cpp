@@ -67,6 +67,22 @@ std::string origin_text(const Explanation& told) {
   return "none: a request fails, as compiling is forbidden (FLASHMASK_NO_JIT)";
 }
 
+/// The kernel that is there instead, and in what it differs.
+std::string nearest_text(const NearestEntry& nearest) {
+  std::string text = fmt::format("nearest     {}, compiled by {}\n", nearest.digest, nearest.toolchain);
+  for (const FieldDifference& field : nearest.differences)
+    text += fmt::format("            {} = {}, not {}\n", field.field, field.found, field.wanted);
+  return text;
+}
+
+nlohmann::ordered_json nearest_json(const std::optional<NearestEntry>& nearest) {
+  if (!nearest) return nullptr;
+  nlohmann::ordered_json differences = nlohmann::ordered_json::array();
+  for (const FieldDifference& field : nearest->differences)
+    differences.push_back({{"field", json_name(field.field)}, {"wanted", field.wanted}, {"found", field.found}});
+  return {{"digest", nearest->digest}, {"toolchain", nearest->toolchain}, {"differences", differences}};
+}
+
 std::string report_text(const Explanation& told) {
   std::string text = fmt::format("kernel      {}\n", to_string(told.descriptor));
   text += fmt::format("family      {} ({})\n", told.family, told.family_targets);
@@ -80,6 +96,7 @@ std::string report_text(const Explanation& told) {
   text += fmt::format("entry       {}\ndigest      {}\n", told.entry, told.digest);
   text += fmt::format("cache       {}\n", told.cache_directory.empty() ? "none" : told.cache_directory);
   if (!told.cache_miss.empty()) text += fmt::format("            {}\n", told.cache_miss);
+  if (told.nearest) text += nearest_text(*told.nearest);
   return text + fmt::format("origin      {}\n", origin_text(told));
 }
 
@@ -108,6 +125,7 @@ std::string report_json(const Explanation& told) {
   json["cache"] = {{"directory", told.cache_directory}, {"on_disk", !told.cache_file.empty()},
                    {"pack", told.cache_pack},           {"file", told.cache_file},
                    {"toolchain", told.toolchain},       {"miss", told.cache_miss}};
+  json["nearest"] = nearest_json(told.nearest);
   return json.dump(2, ' ', false, nlohmann::ordered_json::error_handler_t::replace) + "\n";
 }
 

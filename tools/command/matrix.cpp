@@ -52,13 +52,20 @@ void make(Runtime& runtime, MatrixKernel& kernel) {
   kernel.compile_seconds = made.compile_seconds;
   kernel.cubin_bytes = made.cubin.size();
   kernel.resources = made.resources;
-  kernel.outcome = MatrixOutcome::kFound;
-  if (made.origin != KernelOrigin::kCompiled) return;
-  kernel.outcome = MatrixOutcome::kCompiled;
+  kernel.outcome = made.origin == KernelOrigin::kCompiled ? MatrixOutcome::kCompiled : MatrixOutcome::kFound;
+}
+
+/// Looks whether the cache serves what was found or compiled: it may have failed to keep it, or have made room since.
+void look_again(const Runtime& runtime, MatrixKernel& kernel) {
+  if (kernel.outcome != MatrixOutcome::kFound && kernel.outcome != MatrixOutcome::kCompiled) return;
+  RequestOptions options;
+  options.config = kernel.request.config;
   const Explanation told = runtime.explain(kernel.request.descriptor, options);
   if (told.origin != KernelOrigin::kCompiled) return;
+  kernel.reason =
+      fmt::format("it was {}, and the cache does not hold it: {}", to_string(kernel.outcome), told.cache_miss);
+  kernel.hint = "the warnings say why; a cache that is too small is given more by FLASHMASK_CACHE_SIZE";
   kernel.outcome = MatrixOutcome::kFailed;
-  kernel.reason = fmt::format("it was compiled, and the cache does not hold it: {}", told.cache_miss);
 }
 
 void try_to_make(Runtime& runtime, MatrixKernel& kernel) {
@@ -122,6 +129,7 @@ std::vector<MatrixKernel> compile_matrix(Runtime& runtime, const std::vector<Ker
     for (int i = 1; i < jobs && static_cast<std::size_t>(i) < requests.size(); ++i) threads.emplace_back(work);
     work();
   }
+  for (MatrixKernel& kernel : kernels) look_again(runtime, kernel);
   return kernels;
 }
 

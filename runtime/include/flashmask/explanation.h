@@ -1,5 +1,6 @@
 #pragma once
 
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -58,6 +59,8 @@ struct Explanation {
   std::string cache_file;  ///< the file in a cache directory that a request would take; empty: there is none
   std::string toolchain;   ///< that compiled it, e.g. "nvrtc 13.0.88"
   std::string cache_miss;  ///< why neither serves it, as a sentence; empty if one does
+  /// Where none serves it: the kernel there that is the most like it; empty where there is no kernel.
+  std::optional<NearestEntry> nearest;
 };
 
 }  // namespace flashmask
