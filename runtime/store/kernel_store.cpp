@@ -6,6 +6,7 @@
 #include <utility>
 
 #include "runtime/store/cubin_check.h"
+#include "runtime/store/kernel_listing.h"
 #include "runtime/store/named_packs.h"
 #include "runtime/toolchain.h"
 
@@ -48,6 +49,7 @@ class KernelStore::Tier {
     return pack_ ? pack_->lookup(digest, wanted, validator) : store_->lookup(digest, wanted, validator);
   }
   cache::Store& store() const { return *store_; }
+  CacheContents contents() const { return pack_ ? list_kernels(*pack_) : list_kernels(*store_); }
   KernelOrigin origin() const { return pack_ ? KernelOrigin::kPack : KernelOrigin::kDisk; }
   const std::string& name() const { return pack_ ? pack_->name() : store_->directory(); }
 
@@ -154,6 +156,18 @@ KernelStore::Sighting KernelStore::look(const cache::Digest& digest, const gener
     misses.push_back(shared_.empty() ? "it holds no entry of this name"
                                      : "neither it nor any pack or read-only cache holds an entry of this name");
   return {std::nullopt, "", "", "", fmt::format("{}", fmt::join(misses, "; "))};
+}
+
+std::vector<CachedKernel> KernelStore::kernels() const {
+  std::vector<CachedKernel> kernels;
+  const auto add = [&](const CacheContents& contents) {
+    for (const CacheEntry& entry : contents.entries)
+      if (entry.record)
+        kernels.push_back({entry.digest, entry.record->descriptor, entry.record->config, entry.record->toolchain});
+  };
+  for (const auto& tier : shared_) add(tier->contents());
+  if (!own_->name().empty()) add(list_kernels(*open_read_only(own_->name())));
+  return kernels;
 }
 
 std::shared_ptr<const StoredKernel> KernelStore::find(const cache::Digest& digest,

@@ -11,6 +11,7 @@
 #include "generator/generate.h"
 #include "runtime/compile/compiler.h"
 #include "runtime/logger.h"
+#include "runtime/nearest_entry.h"
 #include "runtime/store/entry_check.h"
 #include "runtime/store/kernel_record.h"
 
@@ -54,6 +55,8 @@ class KernelStore {
   };
   /// Waits while another process compiles the kernel, a minute at most. Where locks do not work, everybody compiles.
   Claim claim(const cache::Digest& digest, const generator::KernelSource& source);
+  /// Every sound kernel of every place. Reads all of them, and touches none.
+  std::vector<CachedKernel> kernels() const;
   /// Writes a compiled kernel into the user's directory; true if it was stored. A failure is one warning in the life of
   /// the store.
   bool publish(const cache::Digest& digest, const StoredKernel& kernel);

@@ -67,6 +67,23 @@ std::string origin_text(const Explanation& told) {
   return "none: a request fails, as compiling is forbidden (FLASHMASK_NO_JIT)";
 }
 
+/// "head_dim_qk is 64, not 128; tile_q is 64, not 128".
+std::string nearest_text(const NearestEntry& nearest) {
+  std::string text;
+  for (const FieldDifference& each : nearest.differences)
+    text += fmt::format("{}{} is {}, not {}", text.empty() ? "" : "; ", each.field, each.found, each.wanted);
+  return fmt::format("nearest     {} by {}: {}\n", nearest.digest.substr(0, 12), nearest.toolchain,
+                     text.empty() ? "it is this kernel, and yet is not served" : text);
+}
+
+nlohmann::ordered_json nearest_json(const NearestEntry& nearest) {
+  nlohmann::ordered_json json = {{"digest", nearest.digest}, {"toolchain", nearest.toolchain}};
+  json["differences"] = nlohmann::ordered_json::array();
+  for (const FieldDifference& each : nearest.differences)
+    json["differences"].push_back({{"field", each.field}, {"wanted", each.wanted}, {"found", each.found}});
+  return json;
+}
+
 std::string report_text(const Explanation& told) {
   std::string text = fmt::format("kernel      {}\n", to_string(told.descriptor));
   text += fmt::format("family      {} ({})\n", told.family, told.family_targets);
@@ -80,6 +97,7 @@ std::string report_text(const Explanation& told) {
   text += fmt::format("entry       {}\ndigest      {}\n", told.entry, told.digest);
   text += fmt::format("cache       {}\n", told.cache_directory.empty() ? "none" : told.cache_directory);
   if (!told.cache_miss.empty()) text += fmt::format("            {}\n", told.cache_miss);
+  if (told.nearest) text += nearest_text(*told.nearest);
   return text + fmt::format("origin      {}\n", origin_text(told));
 }
 
@@ -108,6 +126,7 @@ std::string report_json(const Explanation& told) {
   json["cache"] = {{"directory", told.cache_directory}, {"on_disk", !told.cache_file.empty()},
                    {"pack", told.cache_pack},           {"file", told.cache_file},
                    {"toolchain", told.toolchain},       {"miss", told.cache_miss}};
+  json["nearest"] = told.nearest ? nearest_json(*told.nearest) : nullptr;
   return json.dump(2, ' ', false, nlohmann::ordered_json::error_handler_t::replace) + "\n";
 }
 

@@ -38,6 +38,15 @@ nlohmann::ordered_json resources_json(const CompiledKernel& kernel, const Resour
   return json;
 }
 
+const std::string& ptx_of(const CompiledKernel& kernel) {
+  if (kernel.ptx.empty())
+    throw Error(ErrorCode::kNotFound,
+                fmt::format("\"{}\" comes from a pack or a cache that holds it without PTX (an export with --drop-ptx)",
+                            to_string(kernel.descriptor)),
+                "Leave FLASHMASK_PACKS and FLASHMASK_CACHE_READONLY out, and name an empty FLASHMASK_CACHE_DIR.");
+  return kernel.ptx;
+}
+
 std::string report_json(const InspectArguments& arguments) {
   nlohmann::ordered_json json = {{"schema", kSchema},
                                  {"command", "inspect"},
@@ -54,7 +63,7 @@ std::string report_json(const InspectArguments& arguments) {
     json["digest"] = kernel.digest;
     json["entry"] = kernel.entry;
     json["toolchain"] = kernel.toolchain;
-    if (arguments.ptx) json["ptx"] = kernel.ptx;
+    if (arguments.ptx) json["ptx"] = ptx_of(kernel);
     if (arguments.resources) {
       json["resources"] = resources_json(kernel, estimate_resources(kernel.descriptor, kernel.config));
     }
@@ -76,7 +85,7 @@ ExitCode inspect(const InspectArguments& arguments) {
   } else {
     const CompiledKernel kernel = make_one_kernel(arguments.descriptor, arguments.tile).kernel;
     if (arguments.ptx) {
-      print_result(kernel.ptx);
+      print_result(ptx_of(kernel));
     } else if (arguments.sass_order) {
       print_result(sass_text(read_sass_order(kernel.cubin, kernel.entry)));
     } else {

@@ -58,6 +58,7 @@ struct Explanation {
   std::string cache_file;  ///< the file in a cache directory that a request would take; empty: there is none
   std::string toolchain;   ///< that compiled it, e.g. "nvrtc 13.0.88"
   std::string cache_miss;  ///< why neither serves it, as a sentence; empty if one does
+  std::optional<NearestEntry> nearest;  ///< if neither serves it: the most alike of all that packs and caches hold
 };
 
 }  // namespace flashmask
