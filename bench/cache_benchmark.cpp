@@ -7,8 +7,10 @@
 
 #include <algorithm>
 #include <cstddef>
+#include <cstdint>
 #include <filesystem>
 #include <memory>
+#include <optional>
 #include <random>
 #include <string>
 #include <vector>
@@ -62,6 +64,16 @@ void digest_of_text(benchmark::State& state) {
 }
 BENCHMARK(digest_of_text)->Arg(64)->Arg(kTextBytes)->Unit(benchmark::kMicrosecond);
 
+/// Files that only have to be there when the directory is listed.
+void stand_in_listing(const std::string& directory, std::int64_t first, std::int64_t end) {
+  for (std::int64_t i = first; i < end; ++i) {
+    const std::string path = directory + "/" + Store::entry_path(digest_of(std::to_string(i)), "nvrtc-13.0.88");
+    std::filesystem::create_directories(std::filesystem::path(path).parent_path());
+    std::filesystem::permissions(std::filesystem::path(path).parent_path(), std::filesystem::perms::owner_all);
+    fclose(fopen(path.c_str(), "w"));
+  }
+}
+
 /// The digest of the text, the file found and read, its checksum verified: to bytes that a device can load.
 /// The argument is how many entries the directory holds; the entries looked up rotate over 64 of them.
 void disk_hit(benchmark::State& state, const TagPolicy& policy) {
@@ -75,12 +87,7 @@ void disk_hit(benchmark::State& state, const TagPolicy& policy) {
                    "nvrtc-13.0.88",
                    "{\"registers\": 168}",
                    {{"cubin", bytes_of(cubin)}, {"ptx", bytes_of(ptx)}}});
-  // The others only have to stand in the directory's listing.
-  for (std::int64_t i = 64; i < state.range(0); ++i) {
-    const std::string path = directory.path() + "/" + Store::entry_path(digest_of(std::to_string(i)), "nvrtc-13.0.88");
-    std::filesystem::create_directories(std::filesystem::path(path).parent_path());
-    fclose(fopen(path.c_str(), "w"));
-  }
+  stand_in_listing(directory.path(), 64, state.range(0));
   std::size_t next = 0;
   for (auto _ : state) {
     const LookupResult found = store.lookup(request_digest(texts[next++ % texts.size()]), policy);
@@ -137,16 +144,20 @@ void decode_entry(benchmark::State& state) {
 }
 BENCHMARK(decode_entry)->Unit(benchmark::kMicrosecond);
 
-void publish(benchmark::State& state) {
+/// A publication into a directory that holds as many entries as the argument says; with a limit, their sizes are added
+/// up each time.
+void publish(benchmark::State& state, std::optional<std::uint64_t> limit) {
   const TemporaryDirectory directory;
-  Store store({.directory = directory.path()});
+  Store store({.directory = directory.path(), .byte_limit = limit});
   const std::string cubin = random_text(kCubinBytes), ptx = random_text(kPtxBytes);
   const Digest digest = digest_of("x");
+  stand_in_listing(directory.path(), 0, state.range(0));
   for (auto _ : state)
     if (!store.publish({digest, "nvrtc-13.0.88", "{}", {{"cubin", bytes_of(cubin)}, {"ptx", bytes_of(ptx)}}}))
       state.SkipWithError("not stored");
 }
-BENCHMARK(publish)->Unit(benchmark::kMicrosecond);
+BENCHMARK_CAPTURE(publish, without_limit, std::nullopt)->Arg(64)->Unit(benchmark::kMicrosecond);
+BENCHMARK_CAPTURE(publish, with_limit, std::uint64_t{2} << 30)->Arg(64)->Arg(10'000)->Unit(benchmark::kMicrosecond);
 
 }  // namespace
 }  // namespace flashmask::cache

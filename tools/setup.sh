@@ -9,11 +9,12 @@ cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
 usage() {
   cat <<'TEXT'
-usage: tools/setup.sh [--cuda auto|toolkit|wheels] [--dev]
+usage: tools/setup.sh [--cuda auto|toolkit|wheels] [--llvm] [--dev]
 
   --cuda auto     an installed CUDA 13 toolkit, else the wheels (the default)
   --cuda toolkit  an installed toolkit (CUDA 12 or 13) and nothing else; forgets the wheels of an earlier run
   --cuda wheels   the wheels, even beside a toolkit; builds of this checkout then prefer them
+  --llvm          also llvm-19-dev (large): a second reader for flashmask inspect --sections
   --dev           also clang-format-19 and clang-tidy-19
 
 A toolkit is looked for in CUDA_HOME, CUDA_PATH, /usr/local/cuda, beside nvcc, and in /usr.
@@ -28,10 +29,12 @@ fail() {  # fail WHAT MEND: both on stderr
 
 cuda=auto
 dev=false
+llvm=false
 while (($#)); do
   case $1 in
     --cuda) cuda=${2-}; shift ;;
     --cuda=*) cuda=${1#--cuda=} ;;
+    --llvm) llvm=true ;;
     --dev) dev=true ;;
     -h | --help) usage; exit 0 ;;
     *) usage >&2; exit 2 ;;
@@ -48,6 +51,7 @@ packages=(
   libtomlplusplus-dev                                                                # … of the library and the command
   libgtest-dev libgmock-dev libbenchmark-dev abigail-tools                           # tests and benchmarks
 )
+if $llvm; then packages+=(llvm-19-dev); fi
 if $dev; then packages+=(clang-format-19 clang-tidy-19); fi
 
 is_installed() { [[ $(dpkg-query -W -f '${db:Status-Abbrev}' "$1" 2>/dev/null) == ii* ]]; }

@@ -182,6 +182,7 @@ class KernelParser {
     } else {
       const auto here = static_cast<std::uint32_t>(kernel_.instructions.size());
       symbols_.declare(name, {Symbol::Kind::kLabel, here}, position);
+      kernel_.labels.push_back({std::string(name), here, position.line});
     }
   }
 

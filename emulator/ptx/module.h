@@ -77,6 +77,13 @@ struct Instruction {
   std::string full_name() const;
 };
 
+/// A label of a body; labels of inner blocks may have the same name.
+struct Label {
+  std::string name;
+  std::uint32_t index = 0;  ///< of the instruction it stands before; their number where none follows
+  std::uint32_t line = 0;
+};
+
 struct Kernel {
   std::string name;
   std::uint32_t line = 0;
@@ -85,6 +92,7 @@ struct Kernel {
   std::vector<Variable> variables;  ///< .shared and .local of the body
   std::vector<Register> registers;
   std::vector<Instruction> instructions;
+  std::vector<Label> labels;  ///< as they stand in the text
   /// Targets of brx.idx lists: instruction indices.
   std::vector<std::vector<std::uint32_t>> branch_targets;
   /// .reqntid, zero where not given.

@@ -78,7 +78,7 @@ void CubinImage::check_sections() {
       !holds(header_.e_shoff, std::uint64_t{header_.e_shnum} * sizeof(Elf64_Shdr)))
     refuse("the section headers of the cubin are outside of it");
   for (std::uint64_t i = 0; i < header_.e_shnum; ++i) {
-    const auto section = read<Elf64_Shdr>(header_.e_shoff + i * sizeof(Elf64_Shdr));
+    const Elf64_Shdr section = section_header(i);
     if (section.sh_type != SHT_NOBITS && !holds(section.sh_offset, section.sh_size))
       refuse("a section of the cubin is outside of it");
   }
@@ -92,8 +92,12 @@ void CubinImage::check_sections() {
   }
 }
 
+Elf64_Shdr CubinImage::section_header(std::uint64_t index) const {
+  return read<Elf64_Shdr>(header_.e_shoff + index * sizeof(Elf64_Shdr));
+}
+
 CubinImage::Section CubinImage::section(std::uint64_t index) const {
-  const auto found = read<Elf64_Shdr>(header_.e_shoff + index * sizeof(Elf64_Shdr));
+  const Elf64_Shdr found = section_header(index);
   Section section{.type = found.sh_type, .content = {}, .name = found.sh_name};
   if (found.sh_type != SHT_NOBITS)
     section.content =

@@ -25,8 +25,10 @@ class CubinImage {
 
   /// 90 for sm_90 and for sm_90a.
   int sm() const { return sm_; }
+  const Elf64_Ehdr& header() const { return header_; }
   std::uint64_t section_count() const { return header_.e_shnum; }
   Section section(std::uint64_t index) const;
+  Elf64_Shdr section_header(std::uint64_t index) const;
   /// Costs no more than `name` is long, however long the section's own name is.
   bool is_named(const Section& section, std::string_view name) const;
   /// Of the section's name, so many bytes at most.

@@ -143,6 +143,9 @@ constexpr Shape kShapes[] = {
     {"wgmma", {128, 128, 8, 2}, 40, 64},
     {"wgmma", {128, 128, 8, 5}, 24, 16},
     {"wgmma", {128, 128, 8, 3}, 64, 64},
+    // More columns than any default has with keys of a warpgroup's own.
+    {"wgmma", {64, 128, 8, 2}, 192, 192},
+    {"wgmma", {128, 128, 8, 2}, 96, 96},
     // Warpgroups that share their keys, and the columns of all gradients in each of these ways.
     {"wgmma", {64, 64, 8, 2, false, 2}, 64, 64},
     {"wgmma", {64, 64, 8, 6, false, 2}, 8, 80},

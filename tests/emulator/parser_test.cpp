@@ -158,6 +158,17 @@ TEST(Parser, LetsAnInnerBlockHideNames) {
   EXPECT_EQ(instructions[6].operands[0].index, 6u);
 }
 
+TEST(Parser, KeepsEveryLabelWithItsPlace) {
+  const ptx::Module module = ptx::parse_module(
+      module_of("", "\n.reg .pred %p; A: { B: @%p bra B;\nC: }\n@%p bra A; bra D; L: .branchtargets A;\nD:"));
+  std::vector<std::string> found;
+  for (const ptx::Label& label : only_kernel(module).labels) found.push_back(label.name + std::to_string(label.index));
+  EXPECT_EQ(found, (std::vector<std::string>{"A0", "B0", "C1", "D3"}));
+  const std::vector<ptx::Label>& labels = only_kernel(module).labels;
+  EXPECT_EQ(labels[2].line, labels[0].line + 1);
+  EXPECT_EQ(labels[3].line, labels[0].line + 3);
+}
+
 TEST(Parser, GivesEveryElementItsInitialValue) {
   const ptx::Module module = ptx::parse_module(R"(.version 9.0
 .target sm_90a

@@ -2,6 +2,7 @@
 
 #include <memory>
 #include <optional>
+#include <utility>
 
 #include "tests/forward/launch.h"
 
@@ -41,7 +42,11 @@ Scenario backward(const BackwardChoice& choice, const Extents& extents, const Va
     descriptor.causal_alignment = choice.alignment;
     descriptor.head_dim_qk = choice.head_dims.qk;
     descriptor.head_dim_v = choice.head_dims.v;
-    if (!*drawn) drawn->emplace(TestProblem(descriptor, extents, variety));
+    if (!*drawn) {
+      TestProblem problem(descriptor, extents, variety);
+      if (choice.change) choice.change(problem);
+      drawn->emplace(std::move(problem));
+    }
     const auto kernel = runtime.request(descriptor, {.hint = {}, .config = choice.tile});
     const backward_tests::LaunchResult result =
         run_backward(runtime, *kernel, **drawn, {.with_lse_gradient = true, .with_plan = choice.with_plan});

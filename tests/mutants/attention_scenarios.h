@@ -33,6 +33,7 @@ struct BackwardChoice {
   bool with_plan = false;
   CausalAlignment alignment = CausalAlignment::kBottomRight;
   Target target{};
+  std::function<void(TestProblem&)> change = {};  ///< as forward() has it
 };
 
 /// One backward, with a gradient of LSE.

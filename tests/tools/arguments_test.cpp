@@ -254,7 +254,36 @@ TEST(Arguments, InspectShowsOneThingOrAllAsJson) {
   EXPECT_FALSE(order.resources);
   EXPECT_THAT(usage_error(words + Words{"--ptx", "--source"}), HasSubstr("one of them at a time"));
   EXPECT_THAT(usage_error(words + Words{"--ptx", "--sass-order"}), HasSubstr("one of them at a time"));
-  EXPECT_EQ(usage_error(words + Words{"--ptx", "--source", "--resources", "--sass-order", "--json"}), "");
+  EXPECT_EQ(
+      usage_error(words + Words{"--ptx", "--source", "--resources", "--sass-order", "--cfg", "--sections", "--json"}),
+      "");
+  EXPECT_THAT(usage_error({"inspect", "--target", "sm_80", "--cfg"}), HasSubstr("--form is required"));
+  EXPECT_THAT(usage_error({"inspect", "--form", "c1", "--cfg"}), HasSubstr("--target is required"));
+}
+
+TEST(Arguments, InspectWritesAGraphAsTheNameOfItsFileSays) {
+  const auto parsed = [](const Words& more) {
+    return std::get<InspectArguments>(parse_arguments(Words{"inspect", "k.ptx", "--cfg"} + more));
+  };
+  EXPECT_EQ(parsed({}).file, "k.ptx");
+  EXPECT_EQ(parsed({}).output, "");
+  EXPECT_EQ(parsed({"-o", "k.svg"}).format, GraphFormat::kSvg);
+  EXPECT_EQ(parsed({"-o", "k.gv"}).format, GraphFormat::kDot);
+  EXPECT_EQ(parsed({"--entry", "other"}).entry, "other");
+  EXPECT_THAT(usage_error({"inspect", "k.ptx", "--cfg", "-o", "k.png"}), HasSubstr(".svg, .dot or .gv"));
+  EXPECT_THAT(usage_error({"inspect", "k.cubin", "--sections", "-o", "k.svg"}), HasSubstr("only --cfg writes a file"));
+  EXPECT_THAT(usage_error({"inspect", "k.cubin", "--sections", "--entry", "k"}), HasSubstr("only --cfg"));
+}
+
+TEST(Arguments, InspectShowsAFileOrAKernelAndOfAFileOneThing) {
+  EXPECT_TRUE(std::get<InspectArguments>(parse_arguments({"inspect", "k.cubin", "--sections"})).sections);
+  EXPECT_THAT(usage_error({"inspect", "k.ptx"}), HasSubstr("--cfg shows the PTX, or --sections the cubin"));
+  EXPECT_THAT(usage_error({"inspect", "k.ptx", "--resources"}), HasSubstr("--cfg shows the PTX"));
+  EXPECT_THAT(usage_error({"inspect", "k.ptx", "--cfg", "--sections", "--json"}), HasSubstr("--cfg shows the PTX"));
+  EXPECT_THAT(usage_error({"inspect", "k.ptx", "--cfg", "--target", "sm_80"}),
+              HasSubstr("--target: it selects a kernel of this library, and the file k.ptx is shown"));
+  EXPECT_THAT(usage_error({"inspect", "k.ptx", "--cfg", "--deterministic"}), HasSubstr("--deterministic: it selects"));
+  EXPECT_THAT(usage_error({"inspect", "", "--cfg"}), HasSubstr("the name of a file is needed"));
 }
 
 TEST(Arguments, EveryHelpHasAnExample) {

@@ -5,6 +5,7 @@
 #include <vector>
 
 #include "flashmask/mask_builders.h"
+#include "tests/tools/xml_check.h"
 #include "tools/draw/bounds.h"
 #include "tools/draw/glyphs.h"
 #include "tools/draw/svg.h"
@@ -18,6 +19,7 @@ using ::testing::ElementsAre;
 using ::testing::HasSubstr;
 using ::testing::Not;
 using enum TileClass;
+using test::is_well_formed;
 
 constexpr int kMany = 1000;
 
@@ -27,35 +29,6 @@ TileGrid grid_of(const Mask& mask, int tile, int max_rows = kMany, int max_colum
 
 std::vector<Bound> bounds_of(const Mask& mask, int max_steps = kMany) {
   return mask_bounds(mask, 0, 0, max_steps);
-}
-
-/// Whether every element of it is closed, in order, and nothing stands outside of its one root.
-bool is_well_formed(const std::string& xml) {
-  std::vector<std::string> open;
-  bool root_seen = false;
-  std::size_t at = 0;
-  while (at < xml.size()) {
-    if (xml[at] != '<') {
-      if (open.empty() && xml[at] != '\n') return false;
-      if (xml[at] == '&' && xml.find(';', at) == std::string::npos) return false;
-      ++at;
-      continue;
-    }
-    const std::size_t end = xml.find('>', at);
-    if (end == std::string::npos) return false;
-    const std::string tag = xml.substr(at + 1, end - at - 1);
-    const std::string name = tag.substr(0, tag.find_first_of(" /", 1));
-    if (tag.starts_with('/')) {
-      if (open.empty() || "/" + open.back() != tag) return false;
-      open.pop_back();
-    } else {
-      if (open.empty() && root_seen) return false;
-      root_seen = true;
-      if (!tag.ends_with('/')) open.push_back(name);
-    }
-    at = end + 1;
-  }
-  return root_seen && open.empty();
 }
 
 int count(const std::string& text, const std::string& part) {

@@ -10,6 +10,7 @@
 #include "tools/command/cache_options.h"
 #include "tools/command/compile_options.h"
 #include "tools/command/emulate_options.h"
+#include "tools/command/inspect_options.h"
 #include "tools/command/mask_options.h"
 #include "tools/command/record_options.h"
 #include "tools/command/selection_options.h"
@@ -32,10 +33,6 @@ constexpr const char* kRunHelp =
     "The output appears whole or not at all; when --verify fails it is written too, and the exit code is 1.\n\n"
     "Example:\n  flashmask run packed.safetensors -o attention.safetensors --causal --verify\n"
     "  flashmask run step.safetensors -o gradients.safetensors --causal --backward --deterministic";
-
-constexpr const char* kInspectHelp =
-    "Shows one kernel. Needs no GPU; --source needs no compiler either.\n\n"
-    "Example:\n  flashmask inspect --dtype bf16 --head-dim 192,128 --form causal --target sm_80 --source";
 
 constexpr const char* kExplainHelp =
     "Says which kernel a request gets, why with these tiles and not with others, and whether it is in the cache. "
@@ -124,19 +121,11 @@ Arguments parse_arguments(const std::vector<std::string>& all_words) {
   CompileOptions compile(app);
   RecordOptions record(app, words);
 
-  InspectArguments inspect;
   CLI::App* inspect_app =
-      app.add_subcommand("inspect", "show the text, the PTX, the resources or the order of instructions of one kernel");
+      app.add_subcommand("inspect", "show one kernel: its text, PTX, control flow, resources, order, sections");
   add_selection(*inspect_app, selection);
   add_target(*inspect_app, selection);
-  inspect_app->add_flag("--source", inspect.source, "the CUDA C++ text; plain nvcc compiles it");
-  inspect_app->add_flag("--ptx", inspect.ptx, "the PTX");
-  inspect_app->add_flag("--resources", inspect.resources,
-                        "registers, spills, shared memory, occupancy (what is shown without a choice)");
-  inspect_app->add_flag("--sass-order", inspect.sass_order,
-                        "in what order ptxas left products, waits and softmax of the loops that multiply (sm_90)");
-  inspect_app->add_flag("--json", inspect.json, "print one JSON object; then any of the four together");
-  inspect_app->footer(kInspectHelp);
+  InspectOptions inspect(*inspect_app);
 
   ExplainArguments explain;
   CLI::App* explain_app = app.add_subcommand("explain", "say which kernel a request gets, and why");
@@ -176,16 +165,11 @@ Arguments parse_arguments(const std::vector<std::string>& all_words) {
   if (compile.parsed()) return compile.arguments();
   if (record.parsed()) return record.arguments();
   if (inspect_app->parsed()) {
-    inspect.descriptor = descriptor_of(selection);
-    inspect.tile = tile_wish(selection.tile, selection.config);
-    const int shown = inspect.source + inspect.ptx + inspect.resources + inspect.sass_order;
-    if (shown > 1 && !inspect.json) {
-      throw Error(ErrorCode::kInvalidArgument,
-                  "--source, --ptx, --resources and --sass-order: one of them at a time is allowed",
-                  "add --json to get them together");
-    }
-    if (shown == 0) inspect.resources = true;
-    return inspect;
+    InspectArguments arguments = inspect.arguments();
+    if (!arguments.file.empty()) return arguments;
+    arguments.descriptor = descriptor_of(selection);
+    arguments.tile = tile_wish(selection.tile, selection.config);
+    return arguments;
   }
   if (explain_app->parsed()) {
     explain.descriptor = descriptor_of(selection);

@@ -72,13 +72,22 @@ struct RecordArguments {
   std::vector<std::string> command;  ///< its name and its arguments
 };
 
+/// What flashmask inspect --cfg -o writes.
+enum class GraphFormat { kDot, kSvg };
+
 struct InspectArguments {
-  KernelDescriptor descriptor;
+  std::filesystem::path file;   ///< PTX or a cubin; empty: the kernel of the descriptor
+  KernelDescriptor descriptor;  ///< of no file
   std::optional<TileWish> tile;
   bool source = false;
   bool ptx = false;
   bool resources = false;
   bool sass_order = false;
+  bool cfg = false;
+  bool sections = false;
+  std::string entry;             ///< of cfg; empty: the kernel's own, of a file the only one
+  std::filesystem::path output;  ///< of cfg; empty: standard output
+  GraphFormat format = GraphFormat::kDot;
   bool json = false;
 };
 

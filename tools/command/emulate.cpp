@@ -2,7 +2,6 @@
 
 #include <algorithm>
 #include <chrono>
-#include <fstream>
 #include <iostream>
 #include <memory>
 #include <span>
@@ -19,6 +18,7 @@
 #include "tools/command/emulate_report.h"
 #include "tools/command/emulate_spec.h"
 #include "tools/command/emulate_trace.h"
+#include "tools/command/file_bytes.h"
 #include "tools/command/interrupt.h"
 #include "tools/command/output_path.h"
 #include "tools/command/progress.h"
@@ -48,32 +48,9 @@ class FaultOfRun : public Fault {
   std::string hint_;
 };
 
-std::string read_all(std::istream& stream, const std::string& name, std::size_t most) {
-  std::string text;
-  std::vector<char> part(std::size_t{1} << 16);
-  while (stream.read(part.data(), static_cast<std::streamsize>(part.size())), stream.gcount() > 0) {
-    text.append(part.data(), static_cast<std::size_t>(stream.gcount()));
-    if (text.size() > most) {
-      throw Error(ErrorCode::kInvalidArgument, fmt::format("{}: more than {} bytes", name, most));
-    }
-  }
-  if (stream.bad()) throw Error(ErrorCode::kStorage, fmt::format("{}: cannot be read", name));
-  return text;
-}
-
-std::string read_text(const std::filesystem::path& path, const char* what, std::size_t most) {
-  std::error_code ignored;
-  std::ifstream stream(path, std::ios::binary);
-  if (!stream || std::filesystem::is_directory(path, ignored)) {
-    throw Error(ErrorCode::kInvalidArgument, fmt::format("{} {}: cannot be opened", what, path.string()),
-                "give the path of a file that exists and can be read");
-  }
-  return read_all(stream, path.string(), most);
-}
-
 LaunchSpec read_spec(const std::string& launch) {
   if (launch == "-") return parse_launch_spec(read_all(std::cin, "standard input", kMostSpecBytes), {});
-  return parse_launch_spec(read_text(launch, "launch spec", kMostSpecBytes),
+  return parse_launch_spec(read_file(launch, "launch spec", kMostSpecBytes),
                            std::filesystem::path(launch).parent_path());
 }
 
@@ -123,7 +100,7 @@ Job prepare(const EmulateArguments& arguments) {
   if (!arguments.output.empty()) require_writable(arguments.output);
   Job job{arguments, read_spec(arguments.launch), nullptr, {}, {}, {}};
   if (arguments.trace) require_traced_warp(*arguments.trace, job.spec.shape);
-  job.program = Program::parse(read_text(arguments.kernel, "kernel", kMostPtxBytes));
+  job.program = Program::parse(read_file(arguments.kernel, "kernel", kMostPtxBytes));
   job.entry = choose_entry(*job.program, arguments.entry ? arguments.entry : job.spec.entry);
   check_parameters(job.spec.parameters, job.entry);
   job.tensors = load_memory(job.spec.memory);

@@ -1,15 +1,11 @@
 #include <fmt/format.h>
 
-#include <span>
-
 #include "flashmask/error.h"
 #include "tools/command/commands.h"
-#include "tools/command/interrupt.h"
 #include "tools/command/mask_report.h"
 #include "tools/command/output_path.h"
 #include "tools/command/terminal_width.h"
 #include "tools/draw/svg.h"
-#include "tools/safetensors/atomic_file.h"
 
 namespace flashmask::command {
 namespace {
@@ -18,13 +14,6 @@ void require_index(const char* option, int index, const char* what, int count) {
   if (index < count) return;
   throw Error(ErrorCode::kInvalidArgument,
               fmt::format("{} {}: the mask has {} {}, counted from 0", option, index, count, what));
-}
-
-void save_picture(const std::string& svg, const std::filesystem::path& path) {
-  const UninterruptedSection publishing;
-  safetensors::AtomicFile file(path);
-  file.write(std::as_bytes(std::span(svg)));
-  file.commit();
 }
 
 }  // namespace
@@ -37,8 +26,7 @@ ExitCode mask_show(const MaskShowArguments& arguments) {
   require_index("--head", arguments.head, "mask heads", shape.num_heads);
   const TileMap map = classify_tiles(source.mask, arguments.tile.value_or(default_tile(shape)));
   if (!arguments.picture.empty()) {
-    save_picture(draw::mask_svg(source.mask, map, arguments.batch_entry, arguments.head, source.name),
-                 arguments.picture);
+    save_text(arguments.picture, draw::mask_svg(source.mask, map, arguments.batch_entry, arguments.head, source.name));
   }
   const MaskReport report{source, map, arguments.batch_entry, arguments.head, arguments.picture.string()};
   print_result(arguments.json ? to_json(report) : to_text(report, terminal_width()));

@@ -2,9 +2,12 @@
 
 #include <fmt/format.h>
 
+#include <span>
 #include <system_error>
 
 #include "flashmask/error.h"
+#include "tools/command/interrupt.h"
+#include "tools/safetensors/atomic_file.h"
 
 namespace flashmask::command {
 
@@ -16,6 +19,13 @@ void require_writable(const std::filesystem::path& output) {
     throw Error(ErrorCode::kInvalidArgument,
                 fmt::format("--output {}: the name of a file in an existing directory is needed", output.string()));
   }
+}
+
+void save_text(const std::filesystem::path& output, std::string_view text) {
+  const UninterruptedSection publishing;
+  safetensors::AtomicFile file(output);
+  file.write(std::as_bytes(std::span(text)));
+  file.commit();
 }
 
 }  // namespace flashmask::command

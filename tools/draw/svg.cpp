@@ -9,6 +9,7 @@
 
 #include "tools/draw/bounds.h"
 #include "tools/draw/tile_grid.h"
+#include "tools/draw/xml.h"
 
 namespace flashmask::draw {
 namespace {
@@ -38,22 +39,6 @@ constexpr std::string_view bound_color(std::string_view name) {
 /// A diagonal and a window follow from the lengths; the bounds of the vectors are drawn through.
 constexpr std::string_view dashes(std::string_view name) {
   return name == "diagonal" || name.starts_with("window") ? " stroke-dasharray=\"4 3\"" : "";
-}
-
-std::string escaped(std::string_view text) {
-  std::string result;
-  for (const char character : text) {
-    if (character == '&') {
-      result += "&amp;";
-    } else if (character == '<') {
-      result += "&lt;";
-    } else if (character == '>') {
-      result += "&gt;";
-    } else {
-      result += character < ' ' || character > '~' ? '?' : character;
-    }
-  }
-  return result;
 }
 
 /// Rows and keys to pixels.
@@ -91,14 +76,6 @@ class Plot {
   double scale_y_ = 1;
 };
 
-/// Pixels as short as they can be: "12", "0.75".
-std::string number(double pixels) {
-  std::string text = fmt::format("{:.2f}", pixels);
-  text.erase(text.find_last_not_of('0') + 1);
-  if (text.ends_with('.')) text.pop_back();
-  return text;
-}
-
 /// All cells of a class, as rectangles that are as wide as they can be.
 std::string cells_path(const TileGrid& grid, const Plot& plot, TileClass wanted, std::string_view color) {
   std::string data;
@@ -109,7 +86,8 @@ std::string cells_path(const TileGrid& grid, const Plot& plot, TileClass wanted,
       const int first = column;
       while (column + 1 < grid.columns && grid.at(row, column + 1) == wanted) ++column;
       const double left = plot.cell_x(grid, first), width = plot.cell_x(grid, column + 1) - left;
-      data += fmt::format("M{} {}h{}v{}h-{}z", number(left), number(top), number(width), number(height), number(width));
+      data += fmt::format("M{} {}h{}v{}h-{}z", xml_number(left), xml_number(top), xml_number(width), xml_number(height),
+                          xml_number(width));
     }
   }
   return data.empty() ? "" : fmt::format("<path fill=\"{}\" d=\"{}\"/>\n", color, data);
@@ -119,10 +97,10 @@ std::string grid_lines(const TileGrid& grid, const Plot& plot) {
   if (plot.cell_x(grid, 1) < kCellWithGrid || plot.cell_y(grid, 1) < kCellWithGrid) return "";
   std::string data;
   for (int column = 1; column < grid.columns; ++column) {
-    data += fmt::format("M{} 0v{}", number(plot.cell_x(grid, column)), number(plot.height()));
+    data += fmt::format("M{} 0v{}", xml_number(plot.cell_x(grid, column)), xml_number(plot.height()));
   }
   for (int row = 1; row < grid.rows; ++row) {
-    data += fmt::format("M0 {}h{}", number(plot.cell_y(grid, row)), number(plot.width()));
+    data += fmt::format("M0 {}h{}", xml_number(plot.cell_y(grid, row)), xml_number(plot.width()));
   }
   return data.empty() ? "" : fmt::format("<path stroke=\"#ffffff\" stroke-width=\"1\" d=\"{}\"/>\n", data);
 }
@@ -131,9 +109,9 @@ std::string bound_path(const Bound& bound, const Plot& plot) {
   std::string data;
   int drawn_to = -1;
   for (const BoundStep& step : bound.steps) {
-    const std::string row = number(plot.y(step.row));
-    data += step.first_key == drawn_to ? "V" + row : fmt::format("M{} {}", number(plot.x(step.first_key)), row);
-    data += "H" + number(plot.x(step.end_key));
+    const std::string row = xml_number(plot.y(step.row));
+    data += step.first_key == drawn_to ? "V" + row : fmt::format("M{} {}", xml_number(plot.x(step.first_key)), row);
+    data += "H" + xml_number(plot.x(step.end_key));
     drawn_to = step.end_key;
   }
   if (data.empty()) return "";
@@ -148,12 +126,12 @@ class LegendLine {
 
   void add_tile(std::string_view color, const std::string& text) {
     svg_ += fmt::format("<rect x=\"{}\" y=\"{}\" width=\"10\" height=\"10\" fill=\"{}\" stroke=\"#d1d5db\"/>\n", x_,
-                        number(y_ - 9), color);
+                        xml_number(y_ - 9), color);
     add_text(text, 15);
   }
   void add_bound(std::string_view name) {
     svg_ += fmt::format("<path fill=\"none\" stroke=\"{}\" stroke-width=\"2\"{} d=\"M{} {}h18\"/>\n", bound_color(name),
-                        dashes(name), x_, number(y_ - 4));
+                        dashes(name), x_, xml_number(y_ - 4));
     add_text(std::string(name), 23);
   }
   const std::string& svg() const { return svg_; }
@@ -162,7 +140,7 @@ class LegendLine {
   void add_text(const std::string& text, int sign_width) {
     constexpr int kCharacterWidth = 7;  // about: the font is the viewer's
     constexpr int kGap = 12;
-    svg_ += fmt::format("<text x=\"{}\" y=\"{}\" fill=\"#374151\">{}</text>\n", x_ + sign_width, number(y_), text);
+    svg_ += fmt::format("<text x=\"{}\" y=\"{}\" fill=\"#374151\">{}</text>\n", x_ + sign_width, xml_number(y_), text);
     x_ += sign_width + static_cast<int>(text.size()) * kCharacterWidth + kGap;
   }
 
@@ -202,23 +180,23 @@ std::string mask_svg(const Mask& mask, const TileMap& map, int batch, int head, 
   tiles.add_tile(kEmptyColor, fmt::format("{} empty", counts.empty));
   for (const Bound& bound : bounds) lines.add_bound(bound.name);
 
-  const std::string width = number(std::max<double>(plot.width(), kLegendWidth) + 2 * kMargin);
-  const std::string height = number(legend_top + kLegendLine + kMargin);
+  const std::string width = xml_number(std::max<double>(plot.width(), kLegendWidth) + 2 * kMargin);
+  const std::string height = xml_number(legend_top + kLegendLine + kMargin);
   std::string svg = fmt::format(
       "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 {0} {1}\" width=\"{0}\" height=\"{1}\" "
       "font-family=\"Helvetica, Arial, sans-serif\" font-size=\"13\">\n",
       width, height);
-  svg += fmt::format("<title>{}</title>\n", escaped(title));
+  svg += fmt::format("<title>{}</title>\n", xml_escaped(title));
   svg += fmt::format("<rect width=\"{}\" height=\"{}\" fill=\"#ffffff\"/>\n", width, height);
-  svg +=
-      fmt::format("<text x=\"{}\" y=\"22\" font-weight=\"bold\" fill=\"#111827\">{}</text>\n", kMargin, escaped(title));
+  svg += fmt::format("<text x=\"{}\" y=\"22\" font-weight=\"bold\" fill=\"#111827\">{}</text>\n", kMargin,
+                     xml_escaped(title));
   svg += fmt::format(
       "<text x=\"{}\" y=\"40\" fill=\"#6b7280\">{} queries down, {} keys across, tiles of {} x {}{}</text>\n", kMargin,
       mask.shape().seqlen_q, mask.shape().seqlen_k, map.tile_shape().tile_q, map.tile_shape().tile_k,
       grid.tiles_per_cell == 1 ? "" : fmt::format(", {0} x {0} of them in a cell", grid.tiles_per_cell));
   svg += fmt::format("<g transform=\"translate({} {})\">\n", kMargin, kPlotTop);
-  svg += fmt::format("<rect width=\"{}\" height=\"{}\" fill=\"{}\"/>\n", number(plot.width()), number(plot.height()),
-                     kEmptyColor);
+  svg += fmt::format("<rect width=\"{}\" height=\"{}\" fill=\"{}\"/>\n", xml_number(plot.width()),
+                     xml_number(plot.height()), kEmptyColor);
   svg += cells_path(grid, plot, TileClass::kFull, kFullColor);
   svg += cells_path(grid, plot, TileClass::kPartial, kPartialColor);
   svg += grid_lines(grid, plot);

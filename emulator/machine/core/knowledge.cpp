@@ -2,7 +2,6 @@
 
 #include <algorithm>
 #include <bit>
-#include <bit>
 
 namespace flashmask::emulator {
 
