@@ -7,6 +7,7 @@
 #include <memory>
 #include <string>
 
+#include "flashmask/kernel_cache.h"
 #include "flashmask/runtime.h"
 #include "generator/generate.h"
 #include "runtime/logger.h"
@@ -66,11 +67,15 @@ BENCHMARK(hot_request)->ThreadRange(1, 2)->Unit(benchmark::kNanosecond);
 
 /// Text, digest, the entry found, read and its checksum verified, its record parsed: to an image that a device can
 /// load.
-void disk_hit_to_loadable_image(benchmark::State& state) {
+void hit_to_loadable_image(benchmark::State& state, bool packed) {
   const ScratchCache cache;
   const KernelDescriptor descriptor = descriptor_of(static_cast<int>(state.range(0)));
-  const Policy policy = cache.policy();
+  Policy policy = cache.policy();
   Runtime(nullptr, policy).compile(descriptor);
+  if (packed) {
+    policy.packs = {policy.cache_directory + "/kernels.pack"};
+    KernelCache(policy).export_pack(policy.packs.front());
+  }
   Logger logger(policy);
   KernelStore store(policy, logger);
   std::size_t bytes = 0;
@@ -85,7 +90,16 @@ void disk_hit_to_loadable_image(benchmark::State& state) {
   }
   state.counters["image_bytes"] = static_cast<double>(bytes);
 }
+
+void disk_hit_to_loadable_image(benchmark::State& state) {
+  hit_to_loadable_image(state, false);
+}
 BENCHMARK(disk_hit_to_loadable_image)->Arg(64)->Arg(128)->Unit(benchmark::kMicrosecond);
+
+void pack_hit_to_loadable_image(benchmark::State& state) {
+  hit_to_loadable_image(state, true);
+}
+BENCHMARK(pack_hit_to_loadable_image)->Arg(64)->Arg(128)->Unit(benchmark::kMicrosecond);
 
 /// Text, NVRTC with ptxas, nothing stored; NVRTC is open already, as for every kernel of a process but the first.
 void cold_compile(benchmark::State& state) {

@@ -19,6 +19,7 @@
 #include "runtime/kernel_table.h"
 #include "runtime/logger.h"
 #include "runtime/manifest/request_recorder.h"
+#include "runtime/nearest_entry.h"
 #include "runtime/plan/plan_kernels.h"
 #include "runtime/precompile_command.h"
 #include "runtime/refusal.h"
@@ -336,13 +337,14 @@ Explanation Runtime::explain(const KernelDescriptor& descriptor, const RequestOp
     explanation.origin = KernelOrigin::kMemory;
   else
     explanation.origin = seen.origin.value_or(KernelOrigin::kCompiled);
+  if (explanation.origin == KernelOrigin::kCompiled)
+    explanation.nearest =
+        nearest_entry({explanation.digest, explanation.descriptor, explanation.config, state.policy.toolchain},
+                      state.store.kernels());
   explanation.cache_pack = std::move(seen.pack);
   explanation.cache_file = std::move(seen.file);
   explanation.toolchain = std::move(seen.toolchain);
   explanation.cache_miss = std::move(seen.miss);
-  if (explanation.origin == KernelOrigin::kCompiled)
-    explanation.nearest = nearest_entry(
-        {explanation.digest, explanation.descriptor, explanation.config, state.policy.toolchain}, state.store.kept());
   return explanation;
 }
 

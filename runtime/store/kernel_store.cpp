@@ -48,8 +48,8 @@ class KernelStore::Tier {
                              const cache::Validator& validator) const {
     return pack_ ? pack_->lookup(digest, wanted, validator) : store_->lookup(digest, wanted, validator);
   }
-  CacheContents list() const { return pack_ ? list_kernels(*pack_) : list_kernels(*store_); }
   cache::Store& store() const { return *store_; }
+  CacheContents contents() const { return pack_ ? list_kernels(*pack_) : list_kernels(*store_); }
   KernelOrigin origin() const { return pack_ ? KernelOrigin::kPack : KernelOrigin::kDisk; }
   const std::string& name() const { return pack_ ? pack_->name() : store_->directory(); }
 
@@ -124,19 +124,6 @@ std::string KernelStore::places() const {
   return text;
 }
 
-std::vector<CachedKernel> KernelStore::kept() const {
-  std::vector<CachedKernel> kernels;
-  const auto add = [&kernels](const Tier& tier) {
-    for (CacheEntry& entry : tier.list().kernels)
-      if (entry.record)
-        kernels.push_back(
-            {std::move(entry.digest), entry.record->descriptor, entry.record->config, entry.record->toolchain});
-  };
-  for (const auto& tier : shared_) add(*tier);
-  add(*own_);
-  return kernels;
-}
-
 KernelStore::Sighting KernelStore::look(const cache::Digest& digest, const generator::KernelSource& source) const {
   KernelRecord record;
   const cache::Validator validator = [&](const cache::Entry& entry) {
@@ -169,6 +156,18 @@ KernelStore::Sighting KernelStore::look(const cache::Digest& digest, const gener
     misses.push_back(shared_.empty() ? "it holds no entry of this name"
                                      : "neither it nor any pack or read-only cache holds an entry of this name");
   return {std::nullopt, "", "", "", fmt::format("{}", fmt::join(misses, "; "))};
+}
+
+std::vector<CachedKernel> KernelStore::kernels() const {
+  std::vector<CachedKernel> kernels;
+  const auto add = [&](const CacheContents& contents) {
+    for (const CacheEntry& entry : contents.entries)
+      if (entry.record)
+        kernels.push_back({entry.digest, entry.record->descriptor, entry.record->config, entry.record->toolchain});
+  };
+  for (const auto& tier : shared_) add(tier->contents());
+  if (!own_->name().empty()) add(list_kernels(*open_read_only(own_->name())));
+  return kernels;
 }
 
 std::shared_ptr<const StoredKernel> KernelStore::find(const cache::Digest& digest,

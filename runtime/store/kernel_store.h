@@ -47,8 +47,6 @@ class KernelStore {
   };
   /// Looks without touching: a corrupt entry stays, nothing is logged or counted.
   Sighting look(const cache::Digest& digest, const generator::KernelSource& source) const;
-  /// Every sound kernel that is kept where find() looks, whatever its toolchain. Reads all of them in full.
-  std::vector<CachedKernel> kept() const;
   /// The right to compile a kernel that find() did not find, for one caller among all processes that share the user's
   /// directory.
   struct Claim {
@@ -57,6 +55,8 @@ class KernelStore {
   };
   /// Waits while another process compiles the kernel, a minute at most. Where locks do not work, everybody compiles.
   Claim claim(const cache::Digest& digest, const generator::KernelSource& source);
+  /// Every sound kernel of every place. Reads all of them, and touches none.
+  std::vector<CachedKernel> kernels() const;
   /// Writes a compiled kernel into the user's directory; true if it was stored. A failure is one warning in the life of
   /// the store.
   bool publish(const cache::Digest& digest, const StoredKernel& kernel);

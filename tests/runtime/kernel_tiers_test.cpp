@@ -214,6 +214,30 @@ TEST_F(KernelTiersTest, ExplainNamesThePackOrTheDirectoryThatServes) {
   EXPECT_THAT(Runtime(nullptr, used).explain(nowhere).cache_miss, HasSubstr("absent.pack: No such file"));
 }
 
+TEST_F(KernelTiersTest, ExplainNamesTheFieldsInWhichTheNearestKernelOfAllPlacesDiffers) {
+  KernelDescriptor wider = small_kernel();
+  wider.head_dim_qk = wider.head_dim_v = 64;
+  KernelDescriptor far = wider;
+  far.dtype = DataType::kFloat16;
+  write_pack_of(pack_, {kept_kernel(wider)});
+  kept_kernel(far).publish(cache_);
+  Policy used = policy();
+  used.packs = {pack_};
+  const Explanation told = Runtime(nullptr, used).explain(small_kernel());
+  EXPECT_EQ(told.origin, KernelOrigin::kCompiled);
+  ASSERT_TRUE(told.nearest);
+  EXPECT_EQ(told.nearest->digest, kept_kernel(wider).digest.hex());
+  EXPECT_EQ(told.nearest->differences,
+            (std::vector<FieldDifference>{{"head_dim_qk", "32", "64"}, {"head_dim_v", "32", "64"}}));
+  EXPECT_FALSE(Runtime(nullptr, used).explain(wider).nearest);
+  used.toolchain = "12.0.0";
+  const Explanation of_other = Runtime(nullptr, used).explain(wider);
+  ASSERT_TRUE(of_other.nearest);
+  EXPECT_EQ(of_other.nearest->differences, (std::vector<FieldDifference>{{"toolchain", "12.0.0", "nvrtc 13.0.88"}}));
+  EXPECT_FALSE(
+      Runtime(nullptr, policy()).explain(small_kernel(DataType::kBfloat16, {90, false})).nearest->differences.empty());
+}
+
 TEST_F(KernelTiersTest, DoctorTellsEachPackWithItsEntriesOrWhatIsWrong) {
   write_pack_of(pack_, {kept_kernel(small_kernel()), kept_kernel(small_kernel(DataType::kFloat16))});
   const std::string bytes = testing::content_of(pack_), shared = directory_.file("shared");

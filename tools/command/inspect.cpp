@@ -57,8 +57,18 @@ struct Subject {
   std::string entry;
 };
 
+const std::string& ptx_of(const CompiledKernel& kernel) {
+  if (kernel.ptx.empty())
+    throw Error(ErrorCode::kNotFound,
+                fmt::format("\"{}\" comes from a pack or a cache that holds it without PTX (an export with --drop-ptx)",
+                            to_string(kernel.descriptor)),
+                "Leave FLASHMASK_PACKS and FLASHMASK_CACHE_READONLY out, and name an empty FLASHMASK_CACHE_DIR.");
+  return kernel.ptx;
+}
+
 Subject subject_of(const CompiledKernel& kernel, const InspectArguments& arguments) {
-  return {kernel.ptx, std::string(reinterpret_cast<const char*>(kernel.cubin.data()), kernel.cubin.size()),
+  return {arguments.cfg ? ptx_of(kernel) : kernel.ptx,
+          std::string(reinterpret_cast<const char*>(kernel.cubin.data()), kernel.cubin.size()),
           arguments.entry.empty() ? kernel.entry : arguments.entry};
 }
 
@@ -135,7 +145,7 @@ Answer answer_of_kernel(const InspectArguments& arguments) {
   json["digest"] = kernel.digest;
   json["entry"] = kernel.entry;
   json["toolchain"] = kernel.toolchain;
-  if (arguments.ptx) json["ptx"] = kernel.ptx;
+  if (arguments.ptx) json["ptx"] = ptx_of(kernel);
   if (arguments.resources) {
     json["resources"] = resources_json(kernel, estimate_resources(kernel.descriptor, kernel.config));
   }
@@ -168,7 +178,7 @@ void inspect_kernel(const InspectArguments& arguments) {
   }
   const CompiledKernel kernel = make_one_kernel(arguments.descriptor, arguments.tile).kernel;
   if (arguments.ptx) {
-    print_result(kernel.ptx);
+    print_result(ptx_of(kernel));
   } else if (arguments.sass_order) {
     print_result(sass_text(read_sass_order(kernel.cubin, kernel.entry)));
   } else if (arguments.cfg) {

@@ -194,8 +194,9 @@ std::string to_text(const RunReport& report) {
   std::string text = fmt::format("device    {}\n", device_text(report.device));
   text += fmt::format("problem   {}\n", problem_text(report.problem));
   text += kernel_text(report.forward);
-  text += fmt::format("counters  requests {}, compiles {}, hits in memory {}, on disk {}\n", counters.requests,
-                      counters.compiles, counters.memory_hits, counters.disk_hits);
+  text += fmt::format("counters  requests {}, compiles {}, hits in memory {}, on disk {}{}\n", counters.requests,
+                      counters.compiles, counters.memory_hits, counters.disk_hits,
+                      counters.pack_hits > 0 ? fmt::format(", in packs {}", counters.pack_hits) : "");
   text += launch_text(report.forward);
   if (report.backward) text += kernel_text(*report.backward) + launch_text(*report.backward);
   if (report.verification) text += fmt::format("verify    {}\n", verification_text(*report.verification));
