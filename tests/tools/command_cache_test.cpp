@@ -271,8 +271,9 @@ TEST_F(CommandCacheTest, AnExportThatIsInterruptedLeavesNothingBehind) {
     interrupted += was_interrupted;
     EXPECT_TRUE(was_interrupted || outcome.exit_code == 0) << outcome.exit_code << outcome.err;
     for (const auto& item : fs::directory_iterator(folder)) EXPECT_EQ(item.path().filename(), "kernels.pack");
-    if (fs::exists(folder / "kernels.pack"))
+    if (fs::exists(folder / "kernels.pack")) {
       EXPECT_EQ(told({"cache", "list", "--pack", folder / "kernels.pack"}).at("broken"), 0);
+    }
     fs::remove(folder / "kernels.pack");
   }
   EXPECT_GT(interrupted, 0);
