@@ -1,7 +1,9 @@
 // Proves ptxas, which the emulator cannot: every kernel on the device against what the emulator makes of the same PTX,
-// at ptxas -O1 and -O3, each in a child process with a time limit. The first program to run on a new GPU.
+// at ptxas -O1 and -O3, each in a child process with a time limit. One that hangs is run once more with waits that give
+// up, to name those that nobody ends. The first program to run on a new GPU.
 
 #include <fmt/format.h>
+#include <fmt/ranges.h>
 #include <unistd.h>
 
 #include <CLI/CLI.hpp>
@@ -13,11 +15,13 @@
 #include <functional>
 #include <memory>
 #include <nlohmann/json.hpp>
+#include <sstream>
 #include <thread>
 #include <utility>
 
 #include "generator/kernel_family.h"
 #include "tests/backward/launch.h"
+#include "tests/forward/bounded_waits.h"
 #include "tests/forward/child_process.h"
 #include "tests/forward/launch.h"
 #include "tests/forward/problems.h"
@@ -207,6 +211,37 @@ json run_kernel(const std::string& device_name, const KernelDescriptor& descript
   return record;
 }
 
+/// Runs a kernel that has hung, with waits that give up after a second or two; what the device prints names them.
+json run_kernel_that_hangs(const std::string& device_name, const KernelDescriptor& descriptor, int level,
+                           const Policy& policy) {
+  constexpr long long kClocks = 2'000'000'000;  // a second or two
+  const std::shared_ptr<Device> devices[] = {open_device(device_name, descriptor.target, 2)};
+  const TileConfig config = default_tile_config(descriptor);
+  generator::KernelSource source = generator::generate(descriptor, config);
+  source.text = with_bounded_waits(source.text, kClocks);
+  const auto kernels = compile_at_level(level, source, devices, policy);
+  TestProblem problem = conformance_problem(descriptor, config);
+  Runtime runtime(devices[0], policy);
+  if (descriptor.pass == Pass::kBackward)
+    run_backward(runtime, *kernels[0], backward_tests::BackwardTestProblem(std::move(problem)));
+  else
+    run_forward(runtime, *kernels[0], problem);
+  return {{"status", "hang"}, {"detail", "no wait goes on for ever"}};
+}
+
+/// What a device has printed before the record, each line once, and not more of them than can be read.
+std::string printed_before(const std::string& record_line, const std::string& output) {
+  constexpr std::size_t kLines = 12;
+  std::vector<std::string> lines;
+  std::istringstream stream(output);
+  for (std::string line; std::getline(stream, line) && line != record_line;)
+    if (std::find(lines.begin(), lines.end(), line) == lines.end()) lines.push_back(line);
+  const std::size_t left_out = lines.size() - std::min(lines.size(), kLines);
+  lines.resize(lines.size() - left_out);
+  if (left_out > 0) lines.push_back(fmt::format("and {} more", left_out));
+  return fmt::format("{}", fmt::join(lines, "; "));
+}
+
 /// The record of a child that ended in any way.
 json record_of(const ChildResult& child) {
   switch (child.end) {
@@ -217,8 +252,14 @@ json record_of(const ChildResult& child) {
     case ChildResult::End::kExited:
       break;
   }
-  const json record = json::parse(child.output, nullptr, false);
-  if (record.is_object()) return record;
+  // The last line; what a device has printed comes before it.
+  std::string line = child.output.substr(0, child.output.find_last_not_of('\n') + 1);
+  line.erase(0, line.rfind('\n') + 1);
+  json record = json::parse(line, nullptr, false);
+  if (record.is_object()) {
+    if (const std::string printed = printed_before(line, child.output); !printed.empty()) record["detail"] = printed;
+    return record;
+  }
   return {{"status", "crash"}, {"detail", fmt::format("exit status {} without a record", child.code)}};
 }
 
@@ -243,8 +284,9 @@ struct Options {
   std::vector<int> levels = {1, 3};
   int limit_seconds = 60;
   int jobs = 4;
-  int index = -1;     ///< the child's kernel
-  std::string cache;  ///< the parent's, for the child
+  int index = -1;        ///< the child's kernel
+  std::string cache;     ///< the parent's, for the child
+  bool bounded = false;  ///< the child's kernel has hung
 };
 
 int run_child(const Options& options, const Target& target) {
@@ -253,7 +295,8 @@ int run_child(const Options& options, const Target& target) {
   policy.cache_directory = options.cache;
   json record;
   try {
-    record = run_kernel(options.device, descriptor, options.levels.at(0), policy);
+    record = options.bounded ? run_kernel_that_hangs(options.device, descriptor, options.levels.at(0), policy)
+                             : run_kernel(options.device, descriptor, options.levels.at(0), policy);
   } catch (const std::exception& error) {
     record = {{"status", "error"}, {"detail", error.what()}};
   }
@@ -265,6 +308,7 @@ int run_all(const Options& options, const DeviceProperties& device) {
   struct Job {
     std::string name;
     std::vector<std::string> arguments;
+    bool bounded = false;
   };
   const std::string cache = tested_policy().cache_directory;
   std::deque<Job> waiting;
@@ -283,19 +327,26 @@ int run_all(const Options& options, const DeviceProperties& device) {
 
   json records = json::array();
   std::size_t passed = 0;
-  std::vector<std::pair<std::string, std::unique_ptr<Child>>> running;
+  std::vector<std::pair<Job, std::unique_ptr<Child>>> running;
   while (!waiting.empty() || !running.empty()) {
     while (!waiting.empty() && running.size() < static_cast<std::size_t>(options.jobs)) {
-      running.emplace_back(waiting.front().name, std::make_unique<Child>(waiting.front().arguments));
+      running.emplace_back(waiting.front(), std::make_unique<Child>(waiting.front().arguments));
       waiting.pop_front();
     }
-    std::erase_if(running, [&](const auto& job) {
-      if (!job.second->ended(std::chrono::seconds(options.limit_seconds))) return false;
-      json record = record_of(job.second->result());
-      record["name"] = job.first;
-      record["seconds"] = job.second->result().seconds;
+    std::erase_if(running, [&](auto& running_job) {
+      auto& [job, child] = running_job;
+      if (!child->ended(std::chrono::seconds(options.limit_seconds))) return false;
+      json record = record_of(child->result());
+      if (record.value("status", "") == "hang" && !job.bounded && options.device == "cuda") {
+        job.bounded = true;
+        job.arguments.push_back("--bounded");
+        waiting.push_front(job);
+        return true;
+      }
+      record["name"] = job.name;
+      record["seconds"] = child->result().seconds;
       passed += record.value("status", "") == "ok";
-      print_row(job.first, record);
+      print_row(job.name, record);
       records.push_back(std::move(record));
       return true;
     });
@@ -331,8 +382,9 @@ int conformance_main(int argc, char** argv) {
   app.add_option("--limit", options.limit_seconds, "seconds for one kernel")->check(CLI::PositiveNumber);
   app.add_option("--jobs", options.jobs, "kernels at a time")->check(CLI::PositiveNumber);
   app.add_option("--json", options.json_path, "file for the records");
-  app.add_option("--index", options.index)->group("");  // of a child's kernel
-  app.add_option("--cache", options.cache)->group("");  // that a child uses, for the kernels of plans
+  app.add_option("--index", options.index)->group("");    // of a child's kernel
+  app.add_flag("--bounded", options.bounded)->group("");  // of a child: its kernel has hung
+  app.add_option("--cache", options.cache)->group("");    // that a child uses, for the kernels of plans
   CLI11_PARSE(app, argc, argv);
 
   Target target;
