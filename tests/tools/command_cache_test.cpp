@@ -110,7 +110,7 @@ TEST_F(CommandCacheTest, APackServesWithoutACompilerAndExplainAndDoctorNameIt) {
   EXPECT_EQ(told({"cache", "list", "--pack", pack_}).at("count"), 2);
 
   EXPECT_EQ(told(kernel("explain", "f4"), strict).at("nearest").at("differences").at(0).at("field"), "mask_form");
-  EXPECT_THAT(run(kernel("explain", "f4"), strict).out, HasSubstr("mask_form is f2, not f4"));
+  EXPECT_THAT(run(kernel("explain", "f4"), strict).out, HasSubstr("mask_form = f2, not f4"));
   const Outcome missing = run(kernel("compile", "f4"), strict);
   EXPECT_EQ(missing.exit_code, 5);
   EXPECT_THAT(missing.err, HasSubstr("the pack " + pack_));

@@ -13,6 +13,7 @@ namespace flashmask::command {
 namespace {
 
 constexpr long kPollNanoseconds = 20'000'000;
+constexpr pid_t kNoChild = 0, kStartingChild = -1;
 
 std::mutex& section_mutex() {
   static std::mutex mutex;
@@ -20,7 +21,7 @@ std::mutex& section_mutex() {
 }
 
 std::atomic<bool> interrupted{false};
-std::atomic<pid_t> child_to_signal{0};
+std::atomic<pid_t> child_to_signal{kNoChild};
 
 sigset_t& blocked_at_start() {
   static sigset_t blocked = [] {
@@ -33,8 +34,10 @@ sigset_t& blocked_at_start() {
 
 /// Hands a signal on to the child, if there is one.
 bool gave_to_child(const siginfo_t& signal) {
-  const pid_t child = child_to_signal.load();
-  if (child <= 0) return false;
+  pid_t child = child_to_signal.load();
+  for (const timespec poll{0, kPollNanoseconds / 20}; child == kStartingChild; child = child_to_signal.load())
+    ::nanosleep(&poll, nullptr);
+  if (child == kNoChild) return false;
   const bool is_from_a_process = signal.si_code <= 0;
   if (is_from_a_process) ::kill(child, signal.si_signo);
   return true;
@@ -84,11 +87,17 @@ void end_by_interrupt() {
   for (;;) ::pause();
 }
 
-SignalsForChild::SignalsForChild(pid_t child) {
-  child_to_signal.store(child);
+SignalsForChild::SignalsForChild() {
+  child_to_signal.store(kStartingChild);
 }
 SignalsForChild::~SignalsForChild() {
-  child_to_signal.store(0);
+  end();
+}
+void SignalsForChild::started(pid_t child) {
+  child_to_signal.store(child);
+}
+void SignalsForChild::end() {
+  child_to_signal.store(kNoChild);
 }
 
 sigset_t signals_blocked_at_start() {

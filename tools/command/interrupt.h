@@ -26,11 +26,15 @@ bool is_interrupted();
 [[noreturn]] void end_by_interrupt();
 
 /// While one lives, signals are for a child process and do not end this one: what another process sends is handed on,
-/// what a terminal sends has reached the child already.
+/// what a terminal sends has reached the child already. Made before the child, for a signal that comes while it starts
+/// would end this process and leave the child alone; such a signal waits for started().
 class SignalsForChild {
  public:
-  explicit SignalsForChild(pid_t child);
+  SignalsForChild();
   ~SignalsForChild();
+  void started(pid_t child);
+  /// The child is about to be reaped, and its number to be free.
+  void end();
   SignalsForChild(const SignalsForChild&) = delete;
   SignalsForChild& operator=(const SignalsForChild&) = delete;
 };

@@ -60,13 +60,11 @@ int start_recorded(std::vector<std::string> command, const std::string& path, pi
 }
 
 /// What a child returned in the end, or what a shell would return of one that a signal ended.
-int exit_code_of_child(pid_t child) {
-  {
-    const SignalsForChild signals(child);
-    siginfo_t ended{};
-    // Its number stays its own until it is reaped, so no signal reaches anybody else.
-    while (::waitid(P_PID, static_cast<id_t>(child), &ended, WEXITED | WNOWAIT) != 0 && errno == EINTR) continue;
-  }
+int exit_code_of_child(pid_t child, SignalsForChild& signals) {
+  siginfo_t ended{};
+  // Its number stays its own until it is reaped, so no signal reaches anybody else.
+  while (::waitid(P_PID, static_cast<id_t>(child), &ended, WEXITED | WNOWAIT) != 0 && errno == EINTR) continue;
+  signals.end();
   int status = 0;
   while (::waitpid(child, &status, 0) < 0 && errno == EINTR) continue;
   return WIFEXITED(status) ? WEXITSTATUS(status) : kExitBySignal + WTERMSIG(status);
@@ -99,12 +97,14 @@ ExitCode record(const RecordArguments& arguments) {
   require_writable(arguments.output);
   const std::string path = std::filesystem::absolute(arguments.output).string();
   require_manifest(path);
+  SignalsForChild signals;
   pid_t child = 0;
   if (const int failed = start_recorded(arguments.command, path, child); failed != 0) {
     print_error(fmt::format("{}: {}", arguments.command.front(), std::strerror(failed)), "");
     return static_cast<ExitCode>(failed == ENOENT ? kExitNoSuchCommand : kExitCannotRun);
   }
-  const int exit_code = exit_code_of_child(child);
+  signals.started(child);
+  const int exit_code = exit_code_of_child(child, signals);
   try {
     rewrite(path);
   } catch (const Error& error) {

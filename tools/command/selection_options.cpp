@@ -6,6 +6,13 @@
 #include "tools/command/values.h"
 
 namespace flashmask::command {
+namespace {
+
+[[noreturn]] void refuse_without(const char* option) {
+  throw Error(ErrorCode::kInvalidArgument, fmt::format("{} is required", option), "see the command's --help");
+}
+
+}  // namespace
 
 void add_selection(CLI::App& app, SelectionTexts& texts) {
   app.add_option("--pass", texts.pass,
@@ -45,10 +52,10 @@ KernelDescriptor descriptor_of(const SelectionTexts& texts) {
     if (is_mask && given)
       throw Error(ErrorCode::kInvalidArgument, fmt::format("{}: a {} has none", option, to_string(descriptor.pass)),
                   fmt::format("leave {} out", option));
-    if (!is_mask && !given) throw Error(ErrorCode::kInvalidArgument, fmt::format("{} is required", option));
+    if (!is_mask && !given) refuse_without(option);
   };
-  if (!texts.form) throw Error(ErrorCode::kInvalidArgument, "--form is required");
-  if (!texts.target) throw Error(ErrorCode::kInvalidArgument, "--target is required");
+  if (!texts.form) refuse_without("--form");
+  if (!texts.target) refuse_without("--target");
   check_given(texts.dtype.has_value(), "--dtype");
   check_given(texts.head_dim.has_value(), "--head-dim");
   if (is_mask) {
