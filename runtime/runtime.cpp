@@ -421,8 +421,4 @@ std::string_view to_string(KernelOrigin origin) {
   return "unknown";
 }
 
-const char* version() {
-  return FLASHMASK_VERSION;
-}
-
 }  // namespace flashmask

@@ -62,6 +62,35 @@ TheCommandRunsFromAMovedTree() {
   [[ $(readlink -f "$library") == $(readlink -f "$moved")/* ]] || fail "the command loads $library, not the library beside it"
 }
 
+KernelsAreTheSameWhereverTheInstallationAndTheCacheLie() {
+  local work=$WORK/two_places place
+  rm -rf "$work"
+  mkdir -p "$work/one" "$work/another place/below"
+  cat >"$work/kernels.toml" <<'TOML'
+version = 1
+[[kernels]]
+pass = ["mask-plan", "mask-build"]
+form = ["c1", "f2"]
+target = ["sm_80", "sm_90a"]
+TOML
+  # Two installations, each in a folder, a home and a current directory of its own: equal digests and equal bytes.
+  for place in one 'another place/below'; do
+    cp -a "$STAGE" "$work/$place/tree"
+    mkdir "$work/$place/home"
+    (
+      cd "$work/$place/home"
+      export HOME=$PWD FLASHMASK_CACHE_DIR=$work/$place/cache
+      ../tree/bin/flashmask compile "$work/kernels.toml" -j 1
+      ../tree/bin/flashmask cache export -o ../kernels.pack
+    )
+  done
+  cmp "$work/one/kernels.pack" "$work/another place/below/kernels.pack" || fail "two installations made other kernels"
+  # Both moved once more: everything is still found.
+  mv "$work/one/tree" "$work/tree"
+  mv "$work/another place/below/cache" "$work/moved cache"
+  FLASHMASK_CACHE_DIR="$work/moved cache" FLASHMASK_NO_JIT=1 "$work/tree/bin/flashmask" compile "$work/kernels.toml"
+}
+
 OnlyItsOwnSymbolsAreVisible() {
   local visible foreign name
   visible=$(nm -D -C --defined-only "$STAGE/$LIBDIR/libflashmask.so" | cut -d ' ' -f 3-)

@@ -213,6 +213,16 @@ TEST(Manifest, WhatIsNoTomlIsToldWithItsPlace) {
   EXPECT_THAT(refusal("version = 1\nkernels = " + std::string(100'000, '[')), StartsWith("m.toml:2:"));
 }
 
+TEST(Manifest, LettersOfOtherAlphabetsOutsideOfStringsAreNoToml) {
+  // Of each stretch of characters that toml++ tells apart; a sanitizer sees what it takes for unreachable.
+  for (const char* letter : {"é", "κ", "ж", "א", "\u1680", "\u2030", "\u3042", "語", "\ufe00", "𝒳"}) {
+    for (const std::string& line : {std::string("a = ") + letter, std::string("a =") + letter + "1",
+                                    std::string(letter) + " = 1", std::string("a = 1") + letter}) {
+      EXPECT_THAT(refusal("version = 1\n" + line + "\n"), StartsWith("m.toml:2:")) << line;
+    }
+  }
+}
+
 TEST(Manifest, AHostileOneIsRefusedShortlyAndSoon) {
   const std::string long_name(1'000'000, 'x');
   const std::string told = refusal("version = 1\n\"" + long_name + "\" = \"" + long_name + "\"\n");

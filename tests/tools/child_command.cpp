@@ -80,6 +80,11 @@ void ChildCommand::send(int signal) const {
   ::kill(process_, signal);
 }
 
+bool ChildCommand::has_ended() const {
+  siginfo_t ended{};
+  return ::waitid(P_PID, static_cast<id_t>(process_), &ended, WEXITED | WNOHANG | WNOWAIT) == 0 && ended.si_pid != 0;
+}
+
 bool ChildCommand::wait_for_terminal(const std::string& text) {
   const auto end = std::chrono::steady_clock::now() + kTerminalPatience;
   while (terminal_text_.find(text) == std::string::npos) {

@@ -29,6 +29,7 @@ class ChildCommand {
   ChildCommand& operator=(const ChildCommand&) = delete;
 
   void send(int signal) const;
+  bool has_ended() const;
   /// Reads its terminal until `text` has come; false when it ended or a minute passed before.
   bool wait_for_terminal(const std::string& text);
   Outcome wait();
