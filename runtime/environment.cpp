@@ -16,6 +16,7 @@ constexpr std::array kOwnVariables = {
     EnvironmentVariable{"FLASHMASK_CACHE_SIZE",
                         "a size with its unit, such as 512MiB or 2GiB (KiB, MiB, GiB, TiB), or "
                         "unlimited"},
+    EnvironmentVariable{"FLASHMASK_COMPILE_WAIT", "whole seconds, 0 to 3600"},
     EnvironmentVariable{"FLASHMASK_PACKS", "absolute paths of packs, with ':' between"},
     EnvironmentVariable{"FLASHMASK_CACHE_READONLY", "absolute directories, with ':' between"},
     EnvironmentVariable{"FLASHMASK_NO_JIT", "0 or 1"},

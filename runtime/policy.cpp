@@ -1,6 +1,7 @@
 #include <fmt/format.h>
 
 #include <charconv>
+#include <chrono>
 #include <cstdint>
 #include <utility>
 
@@ -60,6 +61,16 @@ std::uint64_t parse_cache_size(std::string_view name) {
   return *size;
 }
 
+std::chrono::milliseconds parse_wait(std::string_view name) {
+  const auto value = environment_value(name);
+  if (!value) return kDefaultCompileWait;
+  unsigned seconds = 0;  // unsigned, so that a sign is refused
+  const auto [end, failure] = std::from_chars(value->data(), value->data() + value->size(), seconds);
+  const bool whole = failure == std::errc{} && end == value->data() + value->size();
+  if (!whole || std::chrono::seconds(seconds) > kMostCompileWait) refuse(name, *value);
+  return std::chrono::seconds(seconds);
+}
+
 }  // namespace
 
 std::optional<std::uint64_t> parse_cache_bytes(std::string_view text) {
@@ -89,6 +100,7 @@ Policy Policy::from_environment() {
     policy.cache_refusal = choice.refusal;
   }
   policy.cache_bytes = parse_cache_size("FLASHMASK_CACHE_SIZE");
+  policy.compile_wait = parse_wait("FLASHMASK_COMPILE_WAIT");
   policy.packs = parse_paths("FLASHMASK_PACKS");
   policy.read_only_directories = parse_paths("FLASHMASK_CACHE_READONLY");
   policy.no_jit = parse_switch("FLASHMASK_NO_JIT");

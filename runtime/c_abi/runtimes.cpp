@@ -1,3 +1,6 @@
+#include <algorithm>
+#include <chrono>
+#include <cstdint>
 #include <span>
 #include <string>
 #include <vector>
@@ -18,6 +21,8 @@ std::optional<LogLevel> log_level_of(int level) {
   return static_cast<LogLevel>(checked);
 }
 
+constexpr std::int64_t kNoWait = -1;  // 0 stands for what is usual
+
 fm_policy default_policy() {
   return {.struct_size = sizeof(fm_policy),
           .cache_directory = nullptr,
@@ -32,7 +37,8 @@ fm_policy default_policy() {
           .packs = nullptr,
           .embedded_packs = nullptr,
           .num_embedded_packs = 0,
-          .read_only_directories = nullptr};
+          .read_only_directories = nullptr,
+          .compile_wait_ms = kDefaultCompileWait.count()};
 }
 
 std::vector<std::string> paths_of(const char* text, const char* name) {
@@ -63,6 +69,11 @@ Policy policy_of(const fm_policy* given) {
   policy.packs = paths_of(c_policy.packs, "packs");
   policy.embedded_packs = embedded_packs_of(c_policy);
   policy.read_only_directories = paths_of(c_policy.read_only_directories, "read_only_directories");
+  if (c_policy.compile_wait_ms < kNoWait || c_policy.compile_wait_ms > kMostCompileWait.count())
+    refuse(fmt::format("compile_wait_ms = {}: 0 to {}, or -1 is allowed", c_policy.compile_wait_ms,
+                       kMostCompileWait.count()));
+  if (c_policy.compile_wait_ms != 0)
+    policy.compile_wait = std::chrono::milliseconds(std::max<std::int64_t>(c_policy.compile_wait_ms, 0));
   policy.nvrtc_path = text_or_empty(c_policy.nvrtc_path);
   policy.toolchain = text_or_empty(c_policy.toolchain);
   if (!is_toolchain_policy(policy.toolchain))
@@ -101,6 +112,7 @@ fm_status fm_policy_from_environment(fm_policy* policy) {
     fm_policy filled = default_policy();
     filled.cache_directory = owner.cache_directory.c_str();
     filled.cache_bytes = owner.cache_bytes;
+    filled.compile_wait_ms = owner.compile_wait.count() == 0 ? kNoWait : owner.compile_wait.count();
     filled.packs = packs.c_str();
     filled.read_only_directories = read_only_directories.c_str();
     filled.nvrtc_path = owner.nvrtc_path.c_str();

@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 #include <fmt/ranges.h>
 
+#include <algorithm>
 #include <utility>
 
 #include "runtime/store/cubin_check.h"
@@ -12,6 +13,8 @@
 
 namespace flashmask {
 namespace {
+
+static_assert(kDefaultCompileWait == cache::kDefaultWaitLimit);
 
 constexpr const char* kTurnedOff = "the cache on disk is turned off by the policy";
 
@@ -95,6 +98,7 @@ class KernelStore::Tier {
 KernelStore::KernelStore(const Policy& policy, Logger& logger, PtxNeed need)
     : toolchain_(policy.toolchain),
       need_(need),
+      compile_wait_(std::clamp(policy.compile_wait, std::chrono::milliseconds(0), kMostCompileWait)),
       disabled_by_policy_(policy.cache_directory.empty() && policy.cache_refusal.empty()),
       own_(std::make_unique<Tier>(open_store(policy), true)),
       logger_(logger) {
@@ -214,18 +218,25 @@ void KernelStore::report_miss(Tier& tier, const cache::LookupResult& missed, con
 KernelStore::Claim KernelStore::claim(const cache::Digest& digest, const generator::KernelSource& source) {
   if (disabled_by_policy_) return {};
   auto kernel = std::make_shared<StoredKernel>();
-  cache::Claim claim = own_->store().claim(digest, wanted_tags(toolchain_), [&](const cache::Entry& entry) {
+  const cache::Validator validator = [&](const cache::Entry& entry) {
     return refuse_entry(entry, source, need_, kernel->record);
-  });
+  };
+  cache::Claim claim = own_->store().claim(digest, wanted_tags(toolchain_), validator, compile_wait_);
   if (claim.turn == cache::Turn::kServed) {
     take_entry(*kernel, std::move(*claim.found.entry), KernelOrigin::kDisk);
     return {std::move(kernel), std::nullopt};
   }
-  if (claim.turn == cache::Turn::kTimedOut)
-    logger_.warning(
-        fmt::format("\"{}\" is compiled here, although another process has claimed to be compiling it for "
-                    "{} seconds: is one stopped?",
-                    to_string(source.descriptor), cache::kDefaultWaitLimit.count()));
+  if (claim.turn == cache::Turn::kTimedOut) {
+    const std::chrono::duration<double> seconds = compile_wait_;
+    const std::string message =
+        fmt::format("\"{}\" is compiled here, although another process has claimed to be compiling it for {:g} seconds",
+                    to_string(source.descriptor), seconds.count());
+    // Who does not want to wait at all has asked for this.
+    if (compile_wait_.count() == 0)
+      logger_.info(message);
+    else
+      logger_.warning(message + ": is one stopped?");
+  }
   return {nullptr, std::move(claim)};
 }
 

@@ -1,6 +1,7 @@
 #pragma once
 
 #include <atomic>
+#include <chrono>
 #include <memory>
 #include <optional>
 #include <string>
@@ -53,7 +54,8 @@ class KernelStore {
     std::shared_ptr<const StoredKernel> found;  ///< what another process has compiled meanwhile; null: compile it
     std::optional<cache::Claim> held;           ///< keeps other processes waiting until it ends: after publish()
   };
-  /// Waits while another process compiles the kernel, a minute at most. Where locks do not work, everybody compiles.
+  /// Waits while another process compiles the kernel, as long as the policy says. Where locks do not work, everybody
+  /// compiles.
   Claim claim(const cache::Digest& digest, const generator::KernelSource& source);
   /// Every sound kernel of every place. Reads all of them, and touches none.
   std::vector<CachedKernel> kernels() const;
@@ -76,6 +78,7 @@ class KernelStore {
 
   std::string toolchain_;
   PtxNeed need_;
+  std::chrono::milliseconds compile_wait_;
   bool disabled_by_policy_ = false;
   std::vector<std::unique_ptr<Tier>> shared_;  ///< packs, then read-only directories
   std::unique_ptr<Tier> own_;                  ///< the user's directory

@@ -192,6 +192,24 @@ TEST(CInterface, PacksThatAreNotWhatTheySayAreRefused) {
   EXPECT_EQ(runtime, nullptr);
 }
 
+TEST(CInterface, TheWaitForAnotherProcessIsAMinuteUnlessSetAndAnHourAtMost) {
+  fm_policy policy;
+  fm_init_policy(&policy, sizeof policy);
+  EXPECT_EQ(policy.compile_wait_ms, 60'000);
+  for (const std::int64_t fine : {-1, 0, 1, 3'600'000}) {
+    policy.compile_wait_ms = fine;
+    fm_runtime* runtime = nullptr;
+    EXPECT_EQ(fm_runtime_create(nullptr, &policy, &runtime), FM_OK) << fine;
+    fm_runtime_release(runtime);
+  }
+  for (const std::int64_t wrong : {std::int64_t{-2}, std::int64_t{3'600'001}, INT64_MAX, INT64_MIN}) {
+    policy.compile_wait_ms = wrong;
+    fm_runtime* runtime = nullptr;
+    EXPECT_EQ(fm_runtime_create(nullptr, &policy, &runtime), FM_INVALID_ARGUMENT);
+    EXPECT_THAT(fm_last_error(), HasSubstr("compile_wait_ms = " + std::to_string(wrong) + ": 0 to 3600000"));
+  }
+}
+
 TEST(CInterface, AnOlderCallersShorterStructIsFilledOnlyAsFarAsItGoes) {
   struct {
     fm_counters counters;

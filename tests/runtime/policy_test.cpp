@@ -1,7 +1,9 @@
 #include <gmock/gmock.h>
 
+#include <chrono>
 #include <cstdlib>
 #include <map>
+#include <string>
 
 #include "flashmask/runtime.h"
 #include "runtime/environment.h"
@@ -94,6 +96,21 @@ TEST_F(PolicyTest, TheCachesSizeIsReadStrictlyWithItsUnit) {
                             "16777216TiB", "99999999999999999999KiB", "none"}) {
     set("FLASHMASK_CACHE_SIZE", wrong);
     EXPECT_THAT(refusal(), AllOf(HasSubstr("FLASHMASK_CACHE_SIZE"), HasSubstr(wrong), HasSubstr("unlimited")));
+  }
+}
+
+TEST_F(PolicyTest, TheWaitForAnotherProcessIsReadStrictlyInWholeSeconds) {
+  EXPECT_EQ(Policy::from_environment().compile_wait, std::chrono::minutes(1));
+  for (const int seconds : {0, 1, 90, 3600}) {
+    set("FLASHMASK_COMPILE_WAIT", std::to_string(seconds));
+    EXPECT_EQ(Policy::from_environment().compile_wait, std::chrono::seconds(seconds));
+  }
+  set("FLASHMASK_COMPILE_WAIT", "");
+  EXPECT_EQ(Policy::from_environment().compile_wait, kDefaultCompileWait);
+  for (const char* wrong :
+       {"-1", "+1", "3601", "1.5", "1s", " 1", "1 ", "0x10", "forever", "4294967297", "99999999999999999999"}) {
+    set("FLASHMASK_COMPILE_WAIT", wrong);
+    EXPECT_THAT(refusal(), AllOf(HasSubstr("FLASHMASK_COMPILE_WAIT"), HasSubstr(wrong), HasSubstr("0 to 3600")));
   }
 }
 

@@ -263,6 +263,32 @@ TEST_F(RuntimeTest, ADirectoryThatOthersMayWriteIsOneWarningThatNamesTheMend) {
   EXPECT_THAT(entries_in(cache_), IsEmpty());
 }
 
+TEST_F(RuntimeTest, AnotherProcessThatCompilesIsWaitedForAsLongAsThePolicySays) {
+  const std::string hex = Runtime(nullptr, policy(cache_)).explain(small_kernel()).digest;
+  cache::Store other({.directory = cache_});
+  const cache::Claim held = other.claim(cache::Digest::from_hex(hex).value(), cache::TagPolicy::any());
+  ASSERT_EQ(held.turn, cache::Turn::kHeld);
+  Policy patient = policy(cache_);
+  patient.compile_wait = std::chrono::milliseconds(300);
+  const auto start = std::chrono::steady_clock::now();
+  EXPECT_EQ(Runtime(nullptr, patient).compile(small_kernel()).origin, KernelOrigin::kCompiled);
+  EXPECT_GE(std::chrono::steady_clock::now() - start, patient.compile_wait);
+  EXPECT_THAT(warnings_, ElementsAre(HasSubstr("claimed to be compiling it for 0.3 seconds: is one stopped?")));
+}
+
+TEST_F(RuntimeTest, WhoDoesNotWantToWaitCompilesAtOnceAndIsNotWarned) {
+  const std::string hex = Runtime(nullptr, policy(cache_)).explain(small_kernel()).digest;
+  cache::Store other({.directory = cache_});
+  const cache::Claim held = other.claim(cache::Digest::from_hex(hex).value(), cache::TagPolicy::any());
+  for (const int milliseconds : {0, -1}) {
+    Policy impatient = policy(cache_);
+    impatient.compile_wait = std::chrono::milliseconds(milliseconds);
+    EXPECT_EQ(Runtime(nullptr, impatient).compile(small_kernel()).origin,
+              milliseconds == 0 ? KernelOrigin::kCompiled : KernelOrigin::kDisk);
+  }
+  EXPECT_THAT(warnings_, IsEmpty());
+}
+
 TEST_F(RuntimeTest, WithoutACacheKernelsAreCompiledAndNothingIsSaid) {
   Runtime runtime(device_, policy(""));
   EXPECT_EQ(runtime.request(small_kernel())->origin(), KernelOrigin::kCompiled);

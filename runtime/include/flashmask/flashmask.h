@@ -139,6 +139,9 @@ typedef struct fm_policy {
   const fm_bytes* embedded_packs;    /* packs in memory, which the caller keeps alive and unchanged as long as the */
   size_t num_embedded_packs;         /* runtime; the array itself is copied */
   const char* read_only_directories; /* absolute paths with ':' between; null or "": none */
+  /* How long to wait for another process that compiles the same kernel, in milliseconds, an hour at most; 0: a minute;
+   * -1: not at all. */
+  int64_t compile_wait_ms;
 } fm_policy;
 
 typedef struct fm_counters {

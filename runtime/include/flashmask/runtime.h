@@ -192,6 +192,10 @@ inline constexpr std::uint64_t kUnlimitedCacheBytes = ~std::uint64_t{0};
 /// for another text, also for a number alone, which means bytes to some and gigabytes to others; and for 0.
 FLASHMASK_API std::optional<std::uint64_t> parse_cache_bytes(std::string_view text);
 
+/// How long a process waits for another one that compiles the same kernel, unless a policy says otherwise.
+inline constexpr std::chrono::milliseconds kDefaultCompileWait{60'000};
+inline constexpr std::chrono::milliseconds kMostCompileWait{3'600'000};
+
 /// How a runtime behaves. The environment is read in one place, Policy::from_environment(); see docs/environment.md.
 struct FLASHMASK_API Policy {
   /// Directory of the cache, absolute; empty: no disk cache. from_environment(): FLASHMASK_CACHE_DIR ("off": none),
@@ -211,6 +215,9 @@ struct FLASHMASK_API Policy {
   /// How large the cache may grow, in bytes (FLASHMASK_CACHE_SIZE, such as 512MiB or unlimited): a kernel that is
   /// stored displaces those that were not used for longest. A kernel larger than all of it is not stored.
   std::uint64_t cache_bytes = kDefaultCacheBytes;
+  /// How long to wait for another process that compiles the same kernel into the user's directory, before compiling it
+  /// too (FLASHMASK_COMPILE_WAIT, in seconds): 0 for not at all, an hour at most.
+  std::chrono::milliseconds compile_wait = kDefaultCompileWait;
   /// Full path of the NVRTC library; empty: looked for in the usual places (FLASHMASK_NVRTC).
   std::string nvrtc_path;
   /// Folders of CUDA toolkits whose lib64 and lib are searched for NVRTC (CUDA_HOME, CUDA_PATH).
