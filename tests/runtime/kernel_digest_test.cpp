@@ -135,8 +135,7 @@ TEST(KernelDigest, EveryFieldOfTheKernelsOfMasksChangesIt) {
         << to_string(descriptor);
   };
   for (const Target target : {Target{80, false}, Target{90, true}}) {
-    for (const MaskForm form : {MaskForm::kNone, MaskForm::kCausal, MaskForm::kWindow, MaskForm::kC1, MaskForm::kC2,
-                                MaskForm::kF2, MaskForm::kF4}) {
+    for (const MaskForm form : {MaskForm::kC1, MaskForm::kC2, MaskForm::kF2, MaskForm::kF4}) {
       add(KernelDescriptor::mask_plan(form, CausalAlignment::kBottomRight, target));
       if (has_diagonal(form)) add(KernelDescriptor::mask_plan(form, CausalAlignment::kTopLeft, target));
     }
@@ -186,6 +185,7 @@ TEST(KernelDigest, EveryByteThatGoesIntoItChangesIt) {
     ASSERT_TRUE(expect_another(other_target));
   }
   std::printf("%zu changes, each another digest\n", changes);
+  std::fflush(stdout);  // before a later test forks
 }
 
 TEST(KernelDigest, EquivalentSpellingsOfARequestGiveTheSame) {

@@ -279,7 +279,9 @@ TEST_F(CommandCacheTest, AnExportThatIsInterruptedLeavesNothingBehind) {
     }
     for (const auto& item : fs::directory_iterator(folder)) EXPECT_EQ(item.path().filename(), "kernels.pack");
     // Whole, if the signal came behind the renaming.
-    if (fs::exists(pack)) EXPECT_EQ(told({"cache", "list", "--pack", pack}).at("broken"), 0);
+    if (fs::exists(pack)) {
+      EXPECT_EQ(told({"cache", "list", "--pack", pack}).at("broken"), 0);
+    }
     fs::remove(pack);
   }
   EXPECT_EQ(interrupted, 3) << "in " << runs << " runs";
@@ -297,7 +299,9 @@ TEST_F(CommandCacheTest, ASignalThatComesAtAnyTimeLeavesNoHalfPack) {
     // 130 also where the signal came before the command took it in hand.
     EXPECT_THAT(outcome.exit_code, AnyOf(0, 130)) << outcome.err;
     for (const auto& item : fs::directory_iterator(folder)) EXPECT_EQ(item.path().filename(), "kernels.pack");
-    if (outcome.exit_code == 0) EXPECT_EQ(told({"cache", "list", "--pack", pack}).at("broken"), 0);
+    if (outcome.exit_code == 0) {
+      EXPECT_EQ(told({"cache", "list", "--pack", pack}).at("broken"), 0);
+    }
     fs::remove(pack);
   }
 }
