@@ -92,6 +92,14 @@ std::string entry_text(std::string_view entry, std::string_view arguments, std::
       bounds, entry, arguments, function);
 }
 
+std::vector<std::string_view> template_digests(const KernelDescriptor& descriptor) {
+  const KernelText text = text_of(descriptor, default_tile_config(descriptor));
+  std::vector<std::string_view> digests;
+  digests.reserve(text.templates.size());
+  for (const std::string_view name : text.templates) digests.push_back(find_template(name).digest);
+  return digests;
+}
+
 KernelSource generate(const KernelDescriptor& descriptor, const TileConfig& config) {
   if (std::vector<std::string> rules = broken_rules(descriptor, config); !rules.empty())
     throw InvalidRequest(std::move(rules));

@@ -30,4 +30,7 @@ struct KernelSource {
 /// Emits the text. Pure: equal input gives equal bytes. Throws InvalidRequest.
 KernelSource generate(const KernelDescriptor& descriptor, const TileConfig& config);
 
+/// KernelSource::template_digests of a legal descriptor's kernels; no configuration changes them. Cheaper than text.
+std::vector<std::string_view> template_digests(const KernelDescriptor& descriptor);
+
 }  // namespace flashmask::generator
