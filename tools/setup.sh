@@ -48,7 +48,7 @@ case $cuda in auto | toolkit | wheels) ;; *) usage >&2; exit 2 ;; esac
 packages=(
   g++ cmake ninja-build pkg-config python3
   libfmt-dev libspdlog-dev libcli11-dev nlohmann-json3-dev libssl-dev libxxhash-dev libdlpack-dev
-  libtomlplusplus-dev                                                                # … of the library and the command
+  libtomlplusplus-dev libsqlite3-dev                                                 # … of the library and the command
   libgtest-dev libgmock-dev libbenchmark-dev abigail-tools                           # tests and benchmarks
 )
 if $llvm; then packages+=(llvm-19-dev); fi

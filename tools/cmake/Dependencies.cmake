@@ -38,6 +38,13 @@ if(NOT FLASHMASK_XXHASH_LIBRARY OR NOT FLASHMASK_XXHASH_INCLUDE)
   string(APPEND flashmask_missing "\n  xxhash (Debian: libxxhash-dev)")
 endif()
 
+# The static one where there is one, for the same reason: Python holds an SQLite, too.
+find_library(FLASHMASK_SQLITE_LIBRARY NAMES libsqlite3.a sqlite3)
+find_path(FLASHMASK_SQLITE_INCLUDE sqlite3.h)
+if(NOT FLASHMASK_SQLITE_LIBRARY OR NOT FLASHMASK_SQLITE_INCLUDE)
+  string(APPEND flashmask_missing "\n  sqlite3 (Debian: libsqlite3-dev)")
+endif()
+
 find_path(FLASHMASK_DLPACK_INCLUDE dlpack/dlpack.h)
 if(NOT FLASHMASK_DLPACK_INCLUDE)
   string(APPEND flashmask_missing "\n  dlpack (Debian: libdlpack-dev)")
@@ -99,6 +106,15 @@ target_include_directories(flashmask_dlpack SYSTEM INTERFACE ${FLASHMASK_DLPACK_
 add_library(flashmask_xxhash INTERFACE)
 target_include_directories(flashmask_xxhash SYSTEM INTERFACE ${FLASHMASK_XXHASH_INCLUDE})
 target_link_libraries(flashmask_xxhash INTERFACE ${FLASHMASK_XXHASH_LIBRARY})
+
+# The static library brings no list of what it needs itself.
+add_library(flashmask_sqlite INTERFACE)
+target_include_directories(flashmask_sqlite SYSTEM INTERFACE ${FLASHMASK_SQLITE_INCLUDE})
+target_link_libraries(flashmask_sqlite INTERFACE ${FLASHMASK_SQLITE_LIBRARY} Threads::Threads ${CMAKE_DL_LIBS} m)
+if(FLASHMASK_SQLITE_LIBRARY MATCHES "\\.a$")
+  # Nobody else's, so that it may be configured.
+  target_compile_definitions(flashmask_sqlite INTERFACE FLASHMASK_OWN_SQLITE=1)
+endif()
 
 add_library(flashmask_tomlplusplus INTERFACE)
 target_include_directories(flashmask_tomlplusplus SYSTEM INTERFACE ${FLASHMASK_TOMLPLUSPLUS_INCLUDE})
