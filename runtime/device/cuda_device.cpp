@@ -104,6 +104,57 @@ class CudaKernel final : public LoadedKernel {
   CUfunction function_ = nullptr;
 };
 
+/// Two events of the GPU.
+class CudaTimer final : public DeviceTimer {
+ public:
+  explicit CudaTimer(std::shared_ptr<const PrimaryContext> context) : context_(std::move(context)) {
+    const CudaDriver& driver = context_->driver();
+    const auto create = driver.require(driver.event_create, "cuEventCreate", "2.0");
+    driver.require(driver.event_destroy, "cuEventDestroy", "4.0");
+    driver.require(driver.event_record, "cuEventRecord", "2.0");
+    driver.require(driver.event_synchronize, "cuEventSynchronize", "2.0");
+    driver.require(driver.event_elapsed_time, "cuEventElapsedTime", "2.0");
+    const CurrentContext current(*context_);
+    driver.check(create(&start_, CU_EVENT_DEFAULT), "cuEventCreate", "making a timer");
+    if (const CUresult result = create(&stop_, CU_EVENT_DEFAULT); result != CUDA_SUCCESS) {
+      driver.event_destroy(start_);
+      driver.check(result, "cuEventCreate", "making a timer");
+    }
+  }
+  ~CudaTimer() override {
+    try {
+      const CurrentContext current(*context_);
+      context_->driver().event_destroy(start_);
+      context_->driver().event_destroy(stop_);
+    } catch (const Error&) {
+      // A context that cannot be made current any more has lost its events already.
+    }
+  }
+
+  void start(Stream stream) override { record(start_, stream); }
+  void stop(Stream stream) override { record(stop_, stream); }
+
+  double seconds() override {
+    const CudaDriver& driver = context_->driver();
+    const CurrentContext current(*context_);
+    driver.check(driver.event_synchronize(stop_), "cuEventSynchronize", "waiting for a timer");
+    float milliseconds = 0;
+    driver.check(driver.event_elapsed_time(&milliseconds, start_, stop_), "cuEventElapsedTime", "reading a timer");
+    return static_cast<double>(milliseconds) * 1e-3;
+  }
+
+ private:
+  void record(CUevent event, Stream stream) {
+    const CurrentContext current(*context_);
+    context_->driver().check(context_->driver().event_record(event, static_cast<CUstream>(stream)), "cuEventRecord",
+                             "recording a timer's event");
+  }
+
+  std::shared_ptr<const PrimaryContext> context_;
+  CUevent start_ = nullptr;
+  CUevent stop_ = nullptr;
+};
+
 class CudaDevice final : public Device {
  public:
   CudaDevice(const CudaDriver& driver, int ordinal) : driver_(driver) {
@@ -135,6 +186,10 @@ class CudaDevice final : public Device {
     properties_.memory_bytes = memory;
     properties_.l2_bytes = static_cast<std::size_t>(attribute(CU_DEVICE_ATTRIBUTE_L2_CACHE_SIZE));
     properties_.driver = driver_.version_text();
+    char bus_id[32] = {};
+    if (driver_.device_get_pci_bus_id &&
+        driver_.device_get_pci_bus_id(bus_id, sizeof bus_id - 1, device) == CUDA_SUCCESS)
+      properties_.pci_bus_id = bus_id;
     context_ = std::make_shared<const PrimaryContext>(driver_, device);
   }
 
@@ -198,6 +253,8 @@ class CudaDevice final : public Device {
     driver_.check(result, "cuStreamIsCapturing", "asking whether the stream is captured");
     return status != CU_STREAM_CAPTURE_STATUS_NONE;
   }
+
+  std::unique_ptr<DeviceTimer> make_timer() const override { return std::make_unique<CudaTimer>(context_); }
 
   std::shared_ptr<const LoadedKernel> load(const KernelImage& image, const std::string& entry,
                                            std::uint32_t shared_bytes) override {

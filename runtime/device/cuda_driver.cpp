@@ -84,6 +84,12 @@ void CudaDriver::bind() {
   required(stream_synchronize, "cuStreamSynchronize", 2000);
   required(function_set_attribute, "cuFuncSetAttribute", 9000);
   required(launch_kernel, "cuLaunchKernel", 4000);
+  optional(device_get_pci_bus_id, "cuDeviceGetPCIBusId", 4010);
+  optional(event_create, "cuEventCreate", 2000);
+  optional(event_destroy, "cuEventDestroy", 4000);
+  optional(event_record, "cuEventRecord", 2000);
+  optional(event_synchronize, "cuEventSynchronize", 2000);
+  optional(event_elapsed_time, "cuEventElapsedTime", 2000);
   optional(stream_is_capturing, "cuStreamIsCapturing", 10000);
   optional(library_load_data, "cuLibraryLoadData", 12000);
   optional(library_unload, "cuLibraryUnload", 12000);

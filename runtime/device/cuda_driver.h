@@ -44,6 +44,14 @@ class CudaDriver {
   PFN_cuFuncSetAttribute_v9000 function_set_attribute = nullptr;
   PFN_cuLaunchKernel_v4000 launch_kernel = nullptr;
 
+  // For timers, and for telling which GPU it is to others.
+  PFN_cuDeviceGetPCIBusId_v4010 device_get_pci_bus_id = nullptr;
+  PFN_cuEventCreate_v2000 event_create = nullptr;
+  PFN_cuEventDestroy_v4000 event_destroy = nullptr;
+  PFN_cuEventRecord_v2000 event_record = nullptr;
+  PFN_cuEventSynchronize_v2000 event_synchronize = nullptr;
+  PFN_cuEventElapsedTime_v2000 event_elapsed_time = nullptr;
+
   // Null with a driver that lacks it: no stream counts as captured then.
   PFN_cuStreamIsCapturing_v10000 stream_is_capturing = nullptr;
 

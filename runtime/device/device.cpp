@@ -1,5 +1,7 @@
 #include "flashmask/device.h"
 
+#include <fmt/format.h>
+
 #include <utility>
 
 namespace flashmask {
@@ -7,6 +9,12 @@ namespace flashmask {
 // Out of line, so that the vtables lie in this library and nowhere else.
 LoadedKernel::~LoadedKernel() = default;
 Device::~Device() = default;
+DeviceTimer::~DeviceTimer() = default;
+
+std::unique_ptr<DeviceTimer> Device::make_timer() const {
+  throw Error(ErrorCode::kUnsupported, fmt::format("{} has no clock", properties().name),
+              "Measure on a GPU, or count what a launch does: take_statistics().");
+}
 
 DeviceBuffer::DeviceBuffer(std::shared_ptr<Device> device, std::size_t bytes)
     : device_(std::move(device)), pointer_(device_->allocate(bytes)), bytes_(bytes) {}

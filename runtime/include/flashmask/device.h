@@ -30,7 +30,8 @@ struct DeviceProperties {
   std::size_t shared_bytes_per_block = 0;  ///< with opt-in
   std::size_t memory_bytes = 0;
   std::size_t l2_bytes = 0;
-  std::string driver;  ///< driver version, e.g. "13.0"; empty on the emulator
+  std::string driver;      ///< driver version, e.g. "13.0"; empty on the emulator
+  std::string pci_bus_id;  ///< "0000:1b:00.0"; empty on the emulator
 };
 
 struct LaunchGeometry {
@@ -73,6 +74,16 @@ class FLASHMASK_API LoadedKernel {
   virtual ~LoadedKernel();
 };
 
+/// Device time between two points of a stream. One measurement at a time; used by one thread at a time.
+class FLASHMASK_API DeviceTimer {
+ public:
+  virtual ~DeviceTimer();
+  virtual void start(Stream stream) = 0;
+  virtual void stop(Stream stream) = 0;
+  /// Between the last start() and stop(), for which it waits. Throws Error{kDevice}.
+  virtual double seconds() = 0;
+};
+
 /// What an emulated launch did (zeros from a GPU): see docs/emulator.md.
 struct LaunchStatistics {
   std::uint64_t instructions = 0;
@@ -112,6 +123,8 @@ class FLASHMASK_API Device {
   /// Encodes a tensor and its box for the kernels of this device. Pure and cheap (no call of the GPU). Throws
   /// Error{kInvalidArgument}, naming the broken rule.
   virtual EncodedTensorMap encode(const TensorBox& box) const = 0;
+  /// A clock on the device. Throws Error{kUnsupported} where there is none: an emulator has no time.
+  virtual std::unique_ptr<DeviceTimer> make_timer() const;
   /// Statistics summed since the last call; zeros on a GPU.
   virtual LaunchStatistics take_statistics() { return {}; }
 };
