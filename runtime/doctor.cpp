@@ -11,10 +11,12 @@
 #include "cache/directory.h"
 #include "cache/store.h"
 #include "flashmask/runtime.h"
+#include "flashmask/tuning_database.h"
 #include "runtime/compile/compiler.h"
 #include "runtime/device/cuda_device.h"
 #include "runtime/environment.h"
 #include "runtime/store/named_packs.h"
+#include "runtime/tune/shipped.h"
 
 namespace flashmask {
 namespace {
@@ -149,6 +151,27 @@ void look_at_read_only_caches(const Policy& policy, std::vector<Finding>& findin
   }
 }
 
+Finding look_at_tuning(const Policy& policy) {
+  const std::string subject = "tuning";
+  const std::size_t shipped = policy.shipped_tuning ? tune::shipped_records().size() : 0;
+  const std::string beside = fmt::format("; {} answers come with the library", shipped);
+  const std::string& path = policy.tuning_path;
+  if (path.empty()) return {subject, Status::kOk, "turned off", ""};
+  std::error_code ignored;
+  if (!std::filesystem::exists(path, ignored)) {
+    if (policy.tuning_is_optional) return {subject, Status::kOk, fmt::format("{}: none yet{}", path, beside), ""};
+    return {subject, Status::kProblem, fmt::format("{} is not there", path),
+            "Correct FLASHMASK_TUNING, or let `flashmask tune` make it."};
+  }
+  try {
+    const std::size_t answers = read_tuning_answers(path).size();
+    return {subject, Status::kOk, fmt::format("{}: {} answers{}", path, answers, beside), ""};
+  } catch (const Error& error) {
+    return {subject, Status::kProblem, error.what(),
+            "Requests take the defaults. Move it away, or name another one with FLASHMASK_TUNING."};
+  }
+}
+
 void look_at_environment(std::vector<Finding>& findings) {
   for (const SetVariable& variable : set_variables()) {
     std::string names;
@@ -178,6 +201,7 @@ std::vector<Finding> diagnose(const Policy& policy) {
   guarded("cache directory", [&] { findings.push_back(look_at_cache(policy)); });
   guarded("pack", [&] { look_at_packs(policy, findings); });
   guarded("read-only cache", [&] { look_at_read_only_caches(policy, findings); });
+  guarded("tuning", [&] { findings.push_back(look_at_tuning(policy)); });
   guarded("environment", [&] { look_at_environment(findings); });
   return findings;
 }

@@ -23,6 +23,7 @@ constexpr std::array kOwnVariables = {
     EnvironmentVariable{"FLASHMASK_NVRTC", "the full path of an NVRTC library"},
     EnvironmentVariable{"FLASHMASK_TOOLCHAIN", "any, a major version such as 13, or a build such as 13.0.88"},
     EnvironmentVariable{"FLASHMASK_RECORD", "an absolute path of a manifest, which need not be there"},
+    EnvironmentVariable{"FLASHMASK_TUNING", "an absolute path of a tuning database or its JSON export, or off"},
     EnvironmentVariable{"FLASHMASK_LOG", "debug, info, warning, error or off"},
 };
 

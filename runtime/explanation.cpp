@@ -7,6 +7,22 @@
 
 namespace flashmask {
 
+std::string_view to_string(ConfigSource source) {
+  switch (source) {
+    case ConfigSource::kRequested:
+      return "requested";
+    case ConfigSource::kTuned:
+      return "tuned";
+    case ConfigSource::kNearestBucket:
+      return "tuned, nearest bucket";
+    case ConfigSource::kNearestGpu:
+      return "tuned, nearest GPU";
+    case ConfigSource::kDefault:
+      return "default";
+  }
+  return "unknown";
+}
+
 Explanation explain_source(const generator::KernelSource& source, const std::optional<TileConfig>& asked) {
   Explanation explanation;
   explanation.descriptor = source.descriptor;
@@ -18,6 +34,7 @@ Explanation explain_source(const generator::KernelSource& source, const std::opt
 
   explanation.default_tile = choose_default_tile(source.descriptor);
   explanation.config = source.config;
+  explanation.config_source = asked ? ConfigSource::kRequested : ConfigSource::kDefault;
   const TileConfig& usual = explanation.default_tile.config;
   explanation.config_reason = asked && !(*asked == usual)
                                   ? fmt::format("asked for; the default is {}", to_string(usual))

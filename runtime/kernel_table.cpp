@@ -57,6 +57,10 @@ std::size_t KernelTable::hash(const RequestKey& key) {
     value = mix(value, pair_of(key.config->query_in_registers ? 1 : 0, key.config->column_warps));
     value = mix(value, pair_of((key.config->overlap ? 2 : 0) + (key.config->turns ? 1 : 0), key.config->query_slots));
   }
+  if (key.bucket != TuningBucket{}) {
+    value = mix(value, pair_of(key.bucket.seqlen_q, key.bucket.seqlen_k));
+    value = mix(value, pair_of(key.bucket.heads, static_cast<int>(key.bucket.density)));
+  }
   return value;
 }
 

@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "flashmask/runtime.h"
+#include "flashmask/tuning.h"
 
 namespace flashmask {
 
@@ -15,6 +16,7 @@ namespace flashmask {
 struct RequestKey {
   KernelDescriptor descriptor;
   std::optional<TileConfig> config;
+  TuningBucket bucket{};  ///< of the hint, where that may choose a configuration; else unknown
   friend bool operator==(const RequestKey&, const RequestKey&) = default;
 };
 

@@ -52,6 +52,15 @@ std::vector<std::string> parse_paths(std::string_view name) {
   return std::move(*paths);
 }
 
+/// Where the answers of tuning lie unless somebody says otherwise: they are data, not a cache. Empty without a home.
+std::string default_tuning_path() {
+  const auto data = environment_value("XDG_DATA_HOME");
+  if (data && data->front() == '/') return *data + "/flashmask/tuning.db";
+  const auto home = environment_value("HOME");
+  if (home && home->front() == '/') return *home + "/.local/share/flashmask/tuning.db";
+  return {};
+}
+
 std::uint64_t parse_cache_size(std::string_view name) {
   const auto value = environment_value(name);
   if (!value) return kDefaultCacheBytes;
@@ -116,6 +125,14 @@ Policy Policy::from_environment() {
     policy.toolchain = *value;
   }
   policy.record_path = parse_path("FLASHMASK_RECORD").value_or("");
+  if (environment_value("FLASHMASK_TUNING") == "off") {
+    policy.shipped_tuning = false;
+  } else if (auto path = parse_path("FLASHMASK_TUNING")) {
+    policy.tuning_path = std::move(*path);
+  } else {
+    policy.tuning_path = default_tuning_path();
+    policy.tuning_is_optional = true;
+  }
   policy.log_level = parse_log_level("FLASHMASK_LOG");
   return policy;
 }

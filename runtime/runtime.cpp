@@ -27,6 +27,7 @@
 #include "runtime/store/kernel_store.h"
 #include "runtime/target_match.h"
 #include "runtime/toolchain.h"
+#include "runtime/tune/tuned_table.h"
 
 namespace flashmask {
 namespace {
@@ -87,6 +88,7 @@ struct Runtime::State {
         policy(std::move(used_policy)),
         logger(policy),
         recorder(policy.record_path, logger),
+        tuned(policy, logger),
         store(policy, logger, ptx_need_of(device.get())),
         compiler(policy) {}
 
@@ -94,6 +96,7 @@ struct Runtime::State {
   Policy policy;
   Logger logger;
   RequestRecorder recorder;
+  tune::TunedTable tuned;
   KernelStore store;
   compile::Compiler compiler;
   KernelTable table;
@@ -118,6 +121,32 @@ struct Runtime::State {
   PhaseTime looking{0};
   PhaseTime compiling{0};
   PhaseTime loading{0};
+
+  /// The key of a request: the hint takes part where tuning may have chosen for its bucket.
+  RequestKey key_of(const KernelDescriptor& descriptor, const RequestOptions& options) const {
+    if (options.config || !tuned.is_active() || !device) return {descriptor, options.config, {}};
+    return {descriptor, std::nullopt, bucket_of(options.hint)};
+  }
+
+  /// The options with the configuration that tuning chose, where the caller leaves it open. Of a legal descriptor of
+  /// this device; any other one is left to be refused.
+  RequestOptions with_tuned_config(const KernelDescriptor& descriptor, RequestOptions options,
+                                   Explanation* explanation = nullptr) {
+    if (options.config || !device || !is_attention(descriptor.pass) || !broken_rules(descriptor).empty() ||
+        refuse_target(descriptor.target, device->properties()))
+      return options;
+    const auto choice = tuned.find(device->properties(), descriptor, options.hint,
+                                   explanation ? &explanation->tuning_passed_over : nullptr);
+    if (!choice) return options;
+    options.config = choice->config;
+    if (explanation) {
+      explanation->config_source = choice->source;
+      explanation->config_reason = choice->reason;
+    } else {
+      logger.debug(fmt::format("\"{}\": {}: {}", to_string(descriptor), to_string(choice->source), choice->reason));
+    }
+    return options;
+  }
 
   generator::KernelSource generate(const KernelDescriptor& descriptor, const RequestOptions& options) {
     const PhaseTimer timer(generating);
@@ -222,7 +251,7 @@ struct Runtime::State {
     return loaded;
   }
 
-  std::shared_ptr<const Kernel> request_cold(const RequestKey& key, const RequestOptions& options) {
+  std::shared_ptr<const Kernel> request_cold(const RequestKey& key, const RequestOptions& asked) {
     if (!is_attention(key.descriptor.pass)) {
       const bool is_plan = key.descriptor.pass == Pass::kMaskPlan;
       throw Error(ErrorCode::kInvalidArgument,
@@ -231,6 +260,7 @@ struct Runtime::State {
                   fmt::format("{}; Runtime::compile() puts its kernels into the cache.",
                               is_plan ? "Make a MaskPlan" : "Call one of them"));
     }
+    const RequestOptions options = with_tuned_config(key.descriptor, asked);
     std::shared_ptr<const Kernel> kernel =
         load_once(kernels, key.descriptor, options,
                   [&](const cache::Digest& digest, const generator::KernelSource& source,
@@ -251,8 +281,7 @@ Runtime::Runtime(std::shared_ptr<Device> device, Policy policy)
 Runtime::~Runtime() = default;
 
 std::shared_ptr<const Kernel> Runtime::request(const KernelDescriptor& descriptor, const RequestOptions& options) {
-  // The hint chooses among configurations; there is one per descriptor, so it does not take part in the key.
-  const RequestKey key{descriptor, options.config};
+  const RequestKey key = state_->key_of(descriptor, options);
   if (const std::shared_ptr<const Kernel>* kernel = state_->table.find(key)) {
     count(state_->hot_hits);
     return *kernel;
@@ -298,7 +327,7 @@ std::shared_ptr<const BuildKernels> Runtime::build_kernels(MaskForm form, std::o
 CompiledKernel Runtime::compile(const KernelDescriptor& descriptor, const RequestOptions& options) {
   State& state = *state_;
   count(state.other_requests);
-  generator::KernelSource source = state.generate(descriptor, options);
+  generator::KernelSource source = state.generate(descriptor, state.with_tuned_config(descriptor, options));
   const cache::Digest digest = digest_of(source);
   bool made = false;
   const std::shared_ptr<const StoredKernel> stored = state.obtain(digest, source, made);
@@ -326,10 +355,17 @@ void Runtime::forget_images(const std::string& digest) {
 }
 
 Explanation Runtime::explain(const KernelDescriptor& descriptor, const RequestOptions& options) const {
-  const State& state = *state_;
-  const generator::KernelSource source = source_of(descriptor, options);
+  State& state = *state_;
+  Explanation by_tuning;
+  const generator::KernelSource source =
+      source_of(descriptor, state.with_tuned_config(descriptor, options, &by_tuning));
   const cache::Digest digest = digest_of(source);
   Explanation explanation = explain_source(source, options.config);
+  explanation.tuning_passed_over = std::move(by_tuning.tuning_passed_over);
+  if (by_tuning.config_source != ConfigSource::kDefault) {
+    explanation.config_source = by_tuning.config_source;
+    explanation.config_reason = std::move(by_tuning.config_reason);
+  }
   explanation.may_compile = !state.policy.no_jit;
   explanation.cache_directory = state.policy.cache_directory;
   KernelStore::Sighting seen = state.store.look(digest, source);

@@ -115,6 +115,22 @@ fm_status fm_runtime_request_on_stream(fm_runtime* runtime, const fm_descriptor*
   });
 }
 
+fm_status fm_init_problem_hint(fm_problem_hint* hint, size_t struct_size) {
+  return guarded([&] { initialise(hint, struct_size, fm_problem_hint{}, "fm_problem_hint"); });
+}
+
+fm_status fm_runtime_request_for(fm_runtime* runtime, const fm_descriptor* descriptor, const fm_problem_hint* hint,
+                                 fm_kernel** kernel) {
+  return guarded([&] {
+    flashmask::RequestOptions options;
+    if (hint) {
+      const fm_problem_hint known = taken(hint, fm_problem_hint{}, "fm_problem_hint");
+      options.hint = {known.seqlen_q, known.seqlen_k, known.heads, known.density};
+    }
+    request(runtime, descriptor, options, kernel);
+  });
+}
+
 fm_status fm_runtime_compile(fm_runtime* runtime, const fm_descriptor* descriptor, const fm_tile_config* config,
                              fm_origin* origin) {
   return guarded([&] {

@@ -38,7 +38,10 @@ fm_policy default_policy() {
           .embedded_packs = nullptr,
           .num_embedded_packs = 0,
           .read_only_directories = nullptr,
-          .compile_wait_ms = kDefaultCompileWait.count()};
+          .compile_wait_ms = kDefaultCompileWait.count(),
+          .tuning_path = nullptr,
+          .tuning_is_optional = 0,
+          .no_shipped_tuning = 0};
 }
 
 std::vector<std::string> paths_of(const char* text, const char* name) {
@@ -69,6 +72,11 @@ Policy policy_of(const fm_policy* given) {
   policy.packs = paths_of(c_policy.packs, "packs");
   policy.embedded_packs = embedded_packs_of(c_policy);
   policy.read_only_directories = paths_of(c_policy.read_only_directories, "read_only_directories");
+  policy.tuning_path = text_or_empty(c_policy.tuning_path);
+  if (!policy.tuning_path.empty() && policy.tuning_path.front() != '/')
+    refuse(fmt::format("tuning_path = \"{}\": an absolute path is needed", policy.tuning_path));
+  policy.tuning_is_optional = c_policy.tuning_is_optional != 0;
+  policy.shipped_tuning = c_policy.no_shipped_tuning == 0;
   if (c_policy.compile_wait_ms < kNoWait || c_policy.compile_wait_ms > kMostCompileWait.count())
     refuse(fmt::format("compile_wait_ms = {}: 0 to {}, or -1 is allowed", c_policy.compile_wait_ms,
                        kMostCompileWait.count()));
@@ -115,6 +123,9 @@ fm_status fm_policy_from_environment(fm_policy* policy) {
     filled.compile_wait_ms = owner.compile_wait.count() == 0 ? kNoWait : owner.compile_wait.count();
     filled.packs = packs.c_str();
     filled.read_only_directories = read_only_directories.c_str();
+    filled.tuning_path = owner.tuning_path.c_str();
+    filled.tuning_is_optional = owner.tuning_is_optional;
+    filled.no_shipped_tuning = owner.shipped_tuning ? 0 : 1;
     filled.nvrtc_path = owner.nvrtc_path.c_str();
     filled.toolchain = owner.toolchain.c_str();
     filled.no_jit = owner.no_jit;

@@ -18,6 +18,17 @@ namespace flashmask {
 enum class KernelOrigin { kMemory = 0, kDisk = 1, kCompiled = 2, kPack = 3 };
 FLASHMASK_API std::string_view to_string(KernelOrigin origin);
 
+/// Who chose a configuration.
+enum class ConfigSource {
+  kRequested,      ///< the caller
+  kTuned,          ///< tuning, on this GPU and in this bucket
+  kNearestBucket,  ///< tuning on this GPU, in the nearest bucket
+  kNearestGpu,     ///< tuning on a GPU of the same capability, with the nearest number of multiprocessors
+  kDefault,        ///< the library's analysis
+};
+/// "requested", "tuned", "tuned, nearest bucket", "tuned, nearest GPU" or "default".
+FLASHMASK_API std::string_view to_string(ConfigSource source);
+
 /// A field in which a kernel of the cache is another one than the request's, with both values as the command writes
 /// them.
 struct FieldDifference {
@@ -44,10 +55,13 @@ struct Explanation {
   std::string family_targets;  ///< where it runs: "sm_80 and up"
   std::string family_note;     ///< what the target leads one to expect and is not there yet; may be empty
 
-  TileConfig config;           ///< the one asked for, else the default
+  TileConfig config;  ///< the one asked for, else a tuned one, else the default
+  ConfigSource config_source = ConfigSource::kDefault;
   std::string config_reason;   ///< why this one, as a sentence
   ResourceEstimate resources;  ///< of it
-  TileChoice default_tile;     ///< every candidate for the default, also where another configuration was asked for
+  /// Answers of tuning for this descriptor that were passed over, each with its reason: stale, illegal, modelled …
+  std::vector<std::string> tuning_passed_over;
+  TileChoice default_tile;  ///< every candidate for the default, also where another configuration was asked for
 
   std::string entry;   ///< the kernel's name in its image
   std::string digest;  ///< the name of its cache entry, in hex

@@ -142,6 +142,9 @@ typedef struct fm_policy {
   /* How long to wait for another process that compiles the same kernel, in milliseconds, an hour at most; 0: a minute;
    * -1: not at all. */
   int64_t compile_wait_ms;
+  const char* tuning_path; /* absolute: a database of flashmask tune or its export; null or "": none */
+  int tuning_is_optional;  /* not 0: nothing is said where that file is not there */
+  int no_shipped_tuning;   /* not 0: the answers that come with the library are not looked up */
 } fm_policy;
 
 typedef struct fm_counters {
@@ -195,6 +198,15 @@ typedef struct fm_tile_config {
   int turns;       /* not 0: the warpgroups take turns */
   int query_slots; /* query tiles in shared memory; 0: 1 */
 } fm_tile_config;
+
+/* What is known of the problems to come; it only helps to choose a configuration. 0: unknown. */
+typedef struct fm_problem_hint {
+  size_t struct_size;
+  int seqlen_q;
+  int seqlen_k;
+  int heads;      /* batch * num_heads_q */
+  double density; /* share of the scores that the mask leaves, 0 to 1 */
+} fm_problem_hint;
 
 typedef struct fm_kernel_info {
   size_t struct_size;
@@ -264,20 +276,27 @@ FM_API fm_status fm_policy_from_environment(fm_policy* policy);
 FM_API fm_status fm_init_descriptor(fm_descriptor* descriptor, size_t struct_size);
 /* num_heads_mask 1, windows -1, everything else 0. */
 FM_API fm_status fm_init_forward_args(fm_forward_args* args, size_t struct_size);
+/* Everything unknown. */
+FM_API fm_status fm_init_problem_hint(fm_problem_hint* hint, size_t struct_size);
 /* Everything 0, `forward` null. */
 FM_API fm_status fm_init_backward_args(fm_backward_args* args, size_t struct_size);
 
 /* The configuration that a text names, as `flashmask explain` and fm_kernel_info.config write it. */
 FM_API fm_status fm_tile_config_parse(const char* text, fm_tile_config* config);
 
-/* A kernel for the descriptor; `config` null: the default configuration. A second request for the same is one lookup.
- */
+/* A kernel for the descriptor; `config` null: what tuning has answered for it, else the default configuration. A second
+ * request for the same is one lookup. */
 FM_API fm_status fm_runtime_request(fm_runtime* runtime, const fm_descriptor* descriptor, const fm_tile_config* config,
                                     fm_kernel** kernel);
 /* The same for a kernel that will be launched on this stream: while the stream is captured, one that would have to be
  * compiled or loaded is FM_CAPTURING, and the capture goes on. */
 FM_API fm_status fm_runtime_request_on_stream(fm_runtime* runtime, const fm_descriptor* descriptor,
                                               const fm_tile_config* config, void* stream, fm_kernel** kernel);
+/* The same with what is known of the problems to come (null: nothing), for which tuning may have an answer:
+ * docs/tuning.md.
+ */
+FM_API fm_status fm_runtime_request_for(fm_runtime* runtime, const fm_descriptor* descriptor,
+                                        const fm_problem_hint* hint, fm_kernel** kernel);
 /* Compiles the kernel into the cache unless it is there; needs no device if the descriptor names a target. `origin` may
  * be null. */
 FM_API fm_status fm_runtime_compile(fm_runtime* runtime, const fm_descriptor* descriptor, const fm_tile_config* config,

@@ -18,6 +18,7 @@
 #include "flashmask/kernel_descriptor.h"
 #include "flashmask/kernel_record.h"
 #include "flashmask/mask_plan.h"
+#include "flashmask/problem_hint.h"
 #include "flashmask/tile_config.h"
 
 namespace flashmask {
@@ -93,13 +94,6 @@ FLASHMASK_API std::vector<std::string> broken_rules(const KernelDescriptor& desc
 FLASHMASK_API std::vector<std::string> broken_rules(const KernelDescriptor& descriptor, const BackwardLaunch& launch);
 FLASHMASK_API std::vector<std::string> broken_rules(const KernelDescriptor& descriptor, const BackwardLaunch& launch,
                                                     const TileConfig& config);
-
-/// What is known of the problems to come; it only helps to choose a TileConfig.
-struct ProblemHint {
-  int seqlen_q = 0;  ///< 0: unknown
-  int seqlen_k = 0;
-  int heads = 0;  ///< batch * num_heads_q
-};
 
 struct RequestOptions {
   ProblemHint hint;
@@ -230,6 +224,15 @@ struct FLASHMASK_API Policy {
   /// A manifest (manifest.h), absolute, to which every distinct request is appended when it is first made, and so are
   /// the kernels of masks; empty: none (FLASHMASK_RECORD). Processes may share it. A failure is one warning.
   std::string record_path;
+  /// Answers of tuning that requests look up: a database that `flashmask tune` wrote, or its JSON export; absolute,
+  /// only ever read here; empty: none. from_environment(): FLASHMASK_TUNING ("off": none, and no shipped ones either),
+  /// else $XDG_DATA_HOME/flashmask/tuning.db, else $HOME/.local/share/flashmask/tuning.db. One that cannot be used is
+  /// one warning.
+  std::string tuning_path;
+  /// Whether nothing is said where the file is not there: so with the path that nobody named.
+  bool tuning_is_optional = false;
+  /// Whether the answers that come with the library, for GPUs that were measured, are looked up behind it.
+  bool shipped_tuning = true;
   /// Least level that is logged (FLASHMASK_LOG = debug, info, warning, error, off).
   std::optional<LogLevel> log_level = LogLevel::kWarning;
   /// Where messages go; empty: standard error. Called from any thread, one call at a time.
