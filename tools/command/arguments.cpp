@@ -14,6 +14,7 @@
 #include "tools/command/mask_options.h"
 #include "tools/command/record_options.h"
 #include "tools/command/selection_options.h"
+#include "tools/command/tune_options.h"
 #include "tools/command/values.h"
 
 namespace flashmask::command {
@@ -37,7 +38,9 @@ constexpr const char* kRunHelp =
 constexpr const char* kExplainHelp =
     "Says which kernel a request gets, why with these tiles and not with others, and whether it is in the cache. "
     "Compiles\n"
-    "nothing; needs no GPU and no compiler.\n\n"
+    "nothing; needs no GPU and no compiler. What tuning has answered is looked up for the GPU that is there, where it "
+    "is of\n"
+    "the target, and for the problem that the last four options tell.\n\n"
     "Example:\n  flashmask explain --dtype bf16 --head-dim 128 --form c1 --target sm_86";
 
 constexpr const char* kDoctorHelp =
@@ -102,6 +105,33 @@ void finish_run(const RunTexts& texts, RunArguments& run) {
   }
 }
 
+struct ExplainTexts {
+  OptionalText device, seqlen_q, seqlen_k, heads, density;
+};
+
+void add_explain(CLI::App& app, ExplainTexts& texts) {
+  app.add_option("--device", texts.device,
+                 "whose tuned answers: auto (default: the GPU if there is one), cuda or emulator")
+      ->type_name("D");
+  app.add_option("--seqlen-q", texts.seqlen_q, "of the problem to come: queries")->type_name("N");
+  app.add_option("--seqlen-k", texts.seqlen_k, "keys")->type_name("N");
+  app.add_option("--heads", texts.heads, "query heads, times the batch")->type_name("N");
+  app.add_option("--density", texts.density, "share of the scores that its mask leaves, above 0 up to 1")
+      ->type_name("X");
+}
+
+void finish_explain(const ExplainTexts& texts, ExplainArguments& explain) {
+  constexpr int kMost = 1 << 29;
+  const auto number = [](const char* option, const OptionalText& text) {
+    return text ? parse_integer(option, *text, 1, kMost) : 0;
+  };
+  explain.device = optional_value(texts.device, parse_device).value_or(DeviceChoice::kAuto);
+  explain.hint.seqlen_q = number("--seqlen-q", texts.seqlen_q);
+  explain.hint.seqlen_k = number("--seqlen-k", texts.seqlen_k);
+  explain.hint.heads = number("--heads", texts.heads);
+  explain.hint.density = optional_value(texts.density, parse_density).value_or(0);
+}
+
 }  // namespace
 
 Arguments parse_arguments(const std::vector<std::string>& all_words) {
@@ -128,14 +158,17 @@ Arguments parse_arguments(const std::vector<std::string>& all_words) {
   InspectOptions inspect(*inspect_app);
 
   ExplainArguments explain;
+  ExplainTexts explain_texts;
   CLI::App* explain_app = app.add_subcommand("explain", "say which kernel a request gets, and why");
   add_selection(*explain_app, selection);
   add_target(*explain_app, selection);
+  add_explain(*explain_app, explain_texts);
   explain_app->add_flag("--json", explain.json, "print one JSON object");
   explain_app->footer(kExplainHelp);
   CacheOptions cache(app);
   MaskOptions mask(app);
   EmulateOptions emulate(app);
+  TuneOptions tune(app);
 
   DoctorArguments doctor;
   CLI::App* doctor_app = app.add_subcommand("doctor", "say what was found where");
@@ -174,11 +207,13 @@ Arguments parse_arguments(const std::vector<std::string>& all_words) {
   if (explain_app->parsed()) {
     explain.descriptor = descriptor_of(selection);
     explain.tile = tile_wish(selection.tile, selection.config);
+    finish_explain(explain_texts, explain);
     return explain;
   }
   if (cache.parsed()) return cache.arguments();
   if (mask.parsed()) return mask.arguments();
   if (emulate.parsed()) return emulate.arguments();
+  if (tune.parsed()) return tune.arguments();
   return doctor;
 }
 

@@ -8,10 +8,12 @@
 #include <vector>
 
 #include "flashmask/kernel_descriptor.h"
+#include "flashmask/problem_hint.h"
 #include "flashmask/tile_config.h"
 #include "tools/command/cache_arguments.h"
 #include "tools/command/emulate_arguments.h"
 #include "tools/command/mask_arguments.h"
+#include "tools/command/tune_arguments.h"
 
 namespace flashmask::command {
 
@@ -94,6 +96,8 @@ struct InspectArguments {
 struct ExplainArguments {
   KernelDescriptor descriptor;
   std::optional<TileWish> tile;
+  DeviceChoice device = DeviceChoice::kAuto;  ///< whose tuned answers are looked up
+  ProblemHint hint;
   bool json = false;
 };
 
@@ -106,9 +110,10 @@ struct ShownText {
   std::string text;
 };
 
-using Arguments = std::variant<RunArguments, CompileArguments, CompileManifestArguments, RecordArguments,
-                               CacheArguments, InspectArguments, ExplainArguments, MaskShowArguments,
-                               MaskBuildArguments, MaskListArguments, EmulateArguments, DoctorArguments, ShownText>;
+using Arguments =
+    std::variant<RunArguments, CompileArguments, CompileManifestArguments, RecordArguments, CacheArguments,
+                 InspectArguments, ExplainArguments, MaskShowArguments, MaskBuildArguments, MaskListArguments,
+                 EmulateArguments, DoctorArguments, TuneArguments, ShownText>;
 
 /// Parses the words behind the command's name. Throws Error{kInvalidArgument} with the option, its value and what is
 /// allowed.

@@ -27,6 +27,7 @@ struct Dispatch {
   ExitCode operator()(const MaskListArguments& arguments) const { return mask_list(arguments); }
   ExitCode operator()(const EmulateArguments& arguments) const { return emulate(arguments); }
   ExitCode operator()(const DoctorArguments& arguments) const { return doctor(arguments); }
+  ExitCode operator()(const TuneArguments& arguments) const { return tune(arguments); }
   ExitCode operator()(const ShownText& shown) const {
     print_result(shown.text);
     return kExitOk;

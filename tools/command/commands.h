@@ -21,6 +21,7 @@ ExitCode mask_show(const MaskShowArguments& arguments);
 ExitCode mask_build(const MaskBuildArguments& arguments);
 ExitCode mask_list(const MaskListArguments& arguments);
 ExitCode emulate(const EmulateArguments& arguments);
+ExitCode tune(const TuneArguments& arguments);
 ExitCode doctor(const DoctorArguments& arguments);
 
 /// Parses the words behind the command's name, runs the command and reports any error on standard error.

@@ -89,6 +89,8 @@ std::string report_text(const Explanation& told) {
   if (!told.family_note.empty()) text += fmt::format("            {}\n", told.family_note);
   text += fmt::format("target      {}: {}", to_string(told.descriptor.target), limits_text(told.limits));
   text += fmt::format("tiles       {}: {}\n", to_string(told.config), told.config_reason);
+  text += fmt::format("chosen by   {}\n", to_string(told.config_source));
+  for (const std::string& reason : told.tuning_passed_over) text += fmt::format("not taken   {}\n", reason);
   text += fmt::format("needs       {} registers per thread, {} bytes of shared memory, by the model\n",
                       told.resources.registers_per_thread, told.resources.shared_bytes);
   text += fmt::format("occupancy   {}", occupancy_text(told.resources));
@@ -109,7 +111,9 @@ std::string report_json(const Explanation& told) {
       {"family", {{"name", told.family}, {"targets", told.family_targets}, {"note", told.family_note}}},
       {"limits", json_of(told.limits)},
       {"config", json_of(told.config)},
+      {"config_source", json_name(to_string(told.config_source))},
       {"reason", told.config_reason},
+      {"tuning_passed_over", told.tuning_passed_over},
       {"estimate", json_of(told.resources)}};
   json["default_config"] = json_of(told.default_tile.config);
   json["candidates"] = nlohmann::ordered_json::array();
@@ -129,13 +133,25 @@ std::string report_json(const Explanation& told) {
   return json.dump(2, ' ', false, nlohmann::ordered_json::error_handler_t::replace) + "\n";
 }
 
+/// The device whose tuned answers a request would look up; none where there is no GPU.
+std::shared_ptr<Device> asked_device(const ExplainArguments& arguments) {
+  if (arguments.device == DeviceChoice::kEmulator) return open_emulated_device({.target = arguments.descriptor.target});
+  try {
+    return open_cuda_device();
+  } catch (const Error&) {
+    if (arguments.device == DeviceChoice::kCuda) throw;
+    return nullptr;
+  }
+}
+
 }  // namespace
 
 ExitCode explain(const ExplainArguments& arguments) {
   require_supported(arguments.descriptor);
   RequestOptions options;
+  options.hint = arguments.hint;
   options.config = choose_tile(arguments.descriptor, arguments.tile);
-  const Explanation told = Runtime(nullptr).explain(arguments.descriptor, options);
+  const Explanation told = Runtime(asked_device(arguments)).explain(arguments.descriptor, options);
   print_result(arguments.json ? report_json(told) : report_text(told));
   return kExitOk;
 }

@@ -16,20 +16,6 @@ namespace {
   throw Error(ErrorCode::kInvalidArgument, rule, hint);
 }
 
-MaskArguments split_parameters(const std::vector<std::string>& texts) {
-  MaskArguments parameters;
-  for (const std::string& text : texts) {
-    const std::size_t equals = text.find('=');
-    if (equals == std::string::npos || equals == 0) {
-      refuse(fmt::format("--param {}: NAME=VALUE is needed, such as window=128", text));
-    }
-    if (!parameters.emplace(text.substr(0, equals), text.substr(equals + 1)).second) {
-      refuse(fmt::format("--param {}: {} was given before", text, text.substr(0, equals)));
-    }
-  }
-  return parameters;
-}
-
 bool is_kind(const std::string& name) {
   return std::ranges::any_of(mask_kinds(), [&](const MaskKind& kind) { return kind.name == name; });
 }
@@ -43,6 +29,20 @@ bool looks_like_file(const std::string& subject) {
 
 }  // namespace
 
+MaskArguments parse_mask_parameters(const std::vector<std::string>& texts) {
+  MaskArguments parameters;
+  for (const std::string& text : texts) {
+    const std::size_t equals = text.find('=');
+    if (equals == std::string::npos || equals == 0) {
+      refuse(fmt::format("--param {}: NAME=VALUE is needed, such as window=128", text));
+    }
+    if (!parameters.emplace(text.substr(0, equals), text.substr(equals + 1)).second) {
+      refuse(fmt::format("--param {}: {} was given before", text, text.substr(0, equals)));
+    }
+  }
+  return parameters;
+}
+
 NamedMask build_named_mask(const MaskSource& source) {
   const MaskKind& kind = find_mask_kind(source.subject);
   if (source.causal || source.causal_alignment) {
@@ -54,7 +54,7 @@ NamedMask build_named_mask(const MaskSource& source) {
     refuse(fmt::format("--seqlen-k: the mask kind {} needs a length", kind.name),
            fmt::format("for example --seqlen-k {}; with --seqlen-q too where they differ", kind.example_seqlen_k));
   }
-  const MaskArguments parameters = split_parameters(source.parameters);
+  const MaskArguments parameters = parse_mask_parameters(source.parameters);
   const int seqlen_q = source.seqlen_q ? *source.seqlen_q : *source.seqlen_k;
   const int seqlen_k = source.seqlen_k ? *source.seqlen_k : *source.seqlen_q;
   return {build_mask(kind.name, parameters, seqlen_q, seqlen_k), &kind, parameters, std::string(kind.name)};

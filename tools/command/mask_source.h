@@ -1,6 +1,7 @@
 #pragma once
 
 #include <string>
+#include <vector>
 
 #include "flashmask/mask.h"
 #include "flashmask/mask_kinds.h"
@@ -15,6 +16,9 @@ struct NamedMask {
   MaskArguments parameters;        ///< of the kind, as given
   std::string name;                ///< of the kind, or of the file without its folder
 };
+
+/// The NAME=VALUE texts of --param. Throws Error{kInvalidArgument} for another text, and a name that comes twice.
+MaskArguments parse_mask_parameters(const std::vector<std::string>& texts);
 
 /// Builds the mask of a kind. Throws Error{kInvalidArgument}: what build_mask() refuses, parameters that are not
 /// NAME=VALUE or come twice, no length at all, options that belong to files.

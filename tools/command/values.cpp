@@ -80,6 +80,13 @@ float parse_scale(const std::string& text) {
   return *scale;
 }
 
+double parse_density(const std::string& text) {
+  const std::optional<double> density = parse_number<double>(text);
+  if (!density || !(*density > 0) || !(*density <= 1))
+    refuse("--density", text, "a number above 0 and at most 1 is needed: the share of the scores");
+  return *density;
+}
+
 std::uint64_t parse_seed(const std::string& text) {
   return require(parse_number<std::uint64_t>(text), "--seed", text, "an integer from 0 of at most 64 bits is needed");
 }

@@ -22,6 +22,8 @@ TileShape parse_tile(const std::string& text);
 TileConfig parse_config(const std::string& text);
 /// Finite and > 0 as a float.
 float parse_scale(const std::string& text);
+/// Above 0, at most 1.
+double parse_density(const std::string& text);
 std::uint64_t parse_seed(const std::string& text);
 DeviceChoice parse_device(const std::string& text);
 /// "D" or "D,Dv" into both head dims; whether a kernel serves them is not judged here.
