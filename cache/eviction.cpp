@@ -14,6 +14,28 @@ bool is_used_before(const InventoryItem* a, const InventoryItem* b) {
   return a->name < b->name;
 }
 
+/// How far an incoming entry's time is moved at most: one entry with a time in the future, by a clock that was wrong,
+/// must not take all later ones along.
+constexpr std::chrono::minutes kMostAdvance{1};
+
+/// A file's time is that of its last write, as coarse as the file server's tick, and others may have been published
+/// between that write and our turn. Publishers have turns, so the time after the youngest entry's is nobody else's.
+void make_youngest(FileSystem& files, const Root& root, const std::string& path, const Inventory& inventory,
+                   const InventoryItem& incoming) {
+  std::chrono::system_clock::time_point youngest{};
+  for (const InventoryItem& item : inventory.entries)
+    if (item.countable) youngest = std::max(youngest, item.identity.modified());
+  const auto behind = youngest - incoming.identity.modified();
+  if (behind < behind.zero() || behind > kMostAdvance) return;
+  const Folder folder = open_folder(files, root, incoming.folder, path);
+  if (!folder.is_usable()) return;
+  const auto since_epoch = (youngest + std::chrono::nanoseconds(1)).time_since_epoch();
+  const auto seconds = std::chrono::floor<std::chrono::seconds>(since_epoch);
+  const timespec time = {static_cast<time_t>(seconds.count()), static_cast<long>((since_epoch - seconds).count())};
+  // Should it fail, the order among entries of one tick is that of their names.
+  uninterrupted([&] { return files.set_modified_at(folder.descriptor.number(), incoming.name.c_str(), time); });
+}
+
 template <typename Unlink>
 Unlinking in_folder(FileSystem& files, const Root& root, const std::string& path, const InventoryItem& item,
                     Unlink&& unlink) {
@@ -28,8 +50,11 @@ EvictionResult evict(FileSystem& files, const Root& root, const std::string& pat
                      const EvictionRequest& request) {
   EvictionResult result;
   std::chrono::system_clock::time_point now = request.now;
-  for (const InventoryItem& item : inventory.temporaries)
-    if (item.name == request.incoming_temporary) now = item.identity.modified();
+  for (const InventoryItem& item : inventory.temporaries) {
+    if (item.name != request.incoming_temporary) continue;
+    now = item.identity.modified();
+    if (request.limit) make_youngest(files, root, path, inventory, item);
+  }
   for (const InventoryItem& item : inventory.temporaries) {
     if (!item.countable || item.name == request.incoming_temporary) continue;
     if (now - item.identity.modified() < kStaleTemporaryAge) continue;

@@ -38,6 +38,9 @@ struct EvictionResult {
 /// Removes entries, the least recently used first, until the rest and the incoming one are within the limit, and stale
 /// temporary files. An entry that was used or replaced since it was listed stays, and so does whatever is no entry of
 /// ours. What cannot be removed may leave more than fits.
+///
+/// Under a limit the incoming entry is given a time after those of all others, so that entries go in the order in which
+/// they were published, however coarse the file server's clock is.
 EvictionResult evict(FileSystem& files, const Root& root, const std::string& path, const Inventory& inventory,
                      const EvictionRequest& request);
 

@@ -107,6 +107,11 @@ int FileSystem::touch(int descriptor) {
   return or_errno(::futimens(descriptor, times));
 }
 
+int FileSystem::set_modified_at(int directory, const char* path, const timespec& time) {
+  const struct timespec times[2] = {{0, UTIME_OMIT}, time};
+  return or_errno(::utimensat(directory, path, times, AT_SYMLINK_NOFOLLOW));
+}
+
 int FileSystem::map(int descriptor, std::size_t size, const std::byte*& address) {
   void* mapped = ::mmap(nullptr, size, PROT_READ, MAP_PRIVATE, descriptor, 0);
   if (mapped == MAP_FAILED) return -errno;

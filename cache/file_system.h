@@ -2,6 +2,8 @@
 
 #include <sys/stat.h>
 #include <sys/types.h>
+#include <time.h>
+
 #include <cstddef>
 #include <span>
 #include <string>
@@ -41,6 +43,8 @@ class FileSystem {
   virtual int unlock_byte(int descriptor, off_t byte);
   /// Sets the time of modification to now.
   virtual int touch(int descriptor);
+  /// Sets the time of modification of the name itself: a symbolic link is not followed.
+  virtual int set_modified_at(int directory, const char* path, const timespec& time);
   /// Maps the first `size` bytes of a file read-only and private; 0 or the negative errno.
   virtual int map(int descriptor, std::size_t size, const std::byte*& address);
   virtual int unmap(const std::byte* address, std::size_t size);

@@ -5,10 +5,12 @@
 #include <gtest/gtest.h>
 #include <sys/stat.h>
 
+#include <algorithm>
 #include <chrono>
 #include <filesystem>
 #include <functional>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "cache/store.h"
@@ -80,6 +82,61 @@ TEST_F(EvictionTest, APublicationDisplacesTheLeastRecentlyUsed) {
   EXPECT_EQ(kept(6), (std::vector{2, 3, 4, 5}));
   EXPECT_EQ(store.counters().evicted, 2u);
   EXPECT_TRUE(store.lookup(digest_number(5), TagPolicy::any()));
+}
+
+/// A file server whose clock ticks once in a while: what it writes meanwhile has one time.
+class CoarseServer : public FileSystem {
+ public:
+  int sync(int descriptor) override {
+    const timespec times[2] = {tick_, tick_};
+    return futimens(descriptor, times);
+  }
+
+ private:
+  timespec tick_ = {time(nullptr), 0};
+};
+
+TEST_F(EvictionTest, OfEntriesWrittenWithinOneTickOfTheClockTheFirstPublishedGoesFirst) {
+  CoarseServer files;
+  StoreOptions options = limited(6);
+  options.file_system = &files;
+  Store store(options);
+  for (int i = 0; i < 40; ++i) {
+    ASSERT_TRUE(store.publish(entry_number(i)));
+    std::vector<int> last;
+    for (int k = std::max(0, i - 5); k <= i; ++k) last.push_back(k);
+    ASSERT_EQ(kept(i + 1), last);
+  }
+}
+
+TEST_F(EvictionTest, AnEntryWrittenBeforeOthersButNamedAfterThemIsYoungerThanThey) {
+  // Its publisher waits for its turn while another one is published.
+  class Overtaken : public FileSystem {
+   public:
+    explicit Overtaken(std::function<void()> other) : other_(std::move(other)) {}
+    int sync(int descriptor) override {
+      const int result = FileSystem::sync(descriptor);
+      if (other_) std::exchange(other_, {})();
+      return result;
+    }
+
+   private:
+    std::function<void()> other_;
+  };
+  Store other(limited(2));
+  Overtaken files([&] { ASSERT_TRUE(other.publish(entry_number(1))); });
+  StoreOptions options = limited(2);
+  options.file_system = &files;
+  EXPECT_TRUE(Store(options).publish(entry_number(0)));
+  EXPECT_TRUE(other.publish(entry_number(2)));
+  EXPECT_EQ(kept(3), (std::vector{0, 2}));
+}
+
+TEST_F(EvictionTest, OneEntryFromTheFutureDoesNotTakeLaterOnesAlong) {
+  fill(1);
+  set_age(path(0), -2h);
+  EXPECT_TRUE(Store(limited(4)).publish(entry_number(1)));
+  EXPECT_LT(std::chrono::abs(age_of(path(1))), 10s);
 }
 
 TEST_F(EvictionTest, WithinTheLimitNothingGoes) {

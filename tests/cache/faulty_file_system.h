@@ -71,6 +71,9 @@ class FaultyFileSystem : public FileSystem {
     return fails("unlock") ? -error_ : FileSystem::unlock_byte(descriptor, byte);
   }
   int touch(int descriptor) override { return fails("touch") ? -error_ : FileSystem::touch(descriptor); }
+  int set_modified_at(int directory, const char* path, const timespec& time) override {
+    return fails("utimensat") ? -error_ : FileSystem::set_modified_at(directory, path, time);
+  }
 
  private:
   bool fails(const char* call) {
