@@ -208,8 +208,7 @@ struct Runtime::State {
     kernel->origin = KernelOrigin::kCompiled;
     kernel->image = {compiled.cubin, std::as_bytes(std::span(compiled.ptx))};
     KernelRecord& record = kernel->record;
-    record = {source.descriptor, source.config,      source.entry, compiled.resources,
-              compiled.seconds,  compiled.toolchain, compiled.log};
+    record = {source.descriptor, source.config, source.entry, compiled.resources, compiled.toolchain, compiled.log};
     record.resources.dynamic_shared_bytes = source.shared_bytes;
     logger.info(fmt::format("compiled \"{}\" ({}) with {} in {:.3f} s: {} registers, {} + {} bytes spilled",
                             to_string(source.descriptor), to_string(source.config), compiled.toolchain,
@@ -346,7 +345,7 @@ CompiledKernel Runtime::compile(const KernelDescriptor& descriptor, const Reques
   kernel.toolchain = stored->record.toolchain;
   kernel.resources = stored->record.resources;
   kernel.origin = made ? stored->origin : KernelOrigin::kMemory;
-  kernel.compile_seconds = stored->record.compile_seconds;
+  if (made) kernel.compile_seconds = stored->compilation.seconds;  // of what was found: 0
   return kernel;
 }
 

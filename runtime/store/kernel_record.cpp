@@ -68,7 +68,6 @@ std::string to_json(const KernelRecord& record) {
         {"static_shared_bytes", resources.static_shared_bytes},
         {"dynamic_shared_bytes", resources.dynamic_shared_bytes},
         {"stack_bytes", resources.stack_bytes}}},
-      {"compile_seconds", record.compile_seconds},
       {"toolchain", record.toolchain},
       {"log", record.log},
   };
@@ -108,7 +107,6 @@ std::optional<KernelRecord> parse_record(std::string_view text, std::string& why
   record.resources.static_shared_bytes = integer(resources, "static_shared_bytes");
   record.resources.dynamic_shared_bytes = integer(resources, "dynamic_shared_bytes");
   record.resources.stack_bytes = integer(resources, "stack_bytes");
-  record.compile_seconds = json.at("compile_seconds").get<double>();
   record.toolchain = json.at("toolchain").get<std::string>();
   record.log = json.at("log").get<std::string>();
   return record;

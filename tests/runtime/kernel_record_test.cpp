@@ -22,7 +22,6 @@ KernelRecord sample() {
   record.config = {128, 64, 8, 3, true, 2, true, true, 2};
   record.entry = "an_entry";
   record.resources = {168, 1, 2, 3, 4, 5};
-  record.compile_seconds = 0.25;
   record.toolchain = "nvrtc 13.0.88";
   record.log = "line\nline with \"quotes\"\n";
   return record;

@@ -192,6 +192,19 @@ TEST_F(RuntimeTest, CompilingTwiceGivesTheSameBytes) {
   EXPECT_EQ(first.ptx, second.ptx);
 }
 
+TEST_F(RuntimeTest, TwoCachesHoldAKernelInEqualBytesWhoeverCompiledItAndHoweverLongThatTook) {
+  std::vector<std::string> contents;
+  for (const char* name : {"one", "the other"}) {
+    Runtime(device_, policy(directory_.file(name))).request(small_kernel());
+    const std::vector<std::filesystem::path> entries = entries_in(directory_.file(name));
+    ASSERT_EQ(entries.size(), 1u);
+    std::ifstream file(entries.front(), std::ios::binary);
+    contents.emplace_back(std::istreambuf_iterator<char>(file), std::istreambuf_iterator<char>());
+  }
+  EXPECT_FALSE(contents[0].empty());
+  EXPECT_EQ(contents[0], contents[1]);
+}
+
 TEST_F(RuntimeTest, ACorruptEntryIsCompiledAnewAndHealed) {
   Runtime(nullptr, policy(cache_)).compile(small_kernel());
   const auto files = entries_in(cache_);

@@ -82,7 +82,7 @@ TEST_F(CommandCacheTest, ListsShowsAndCountsWhatWasCompiled) {
   const Outcome shown = run({"cache", "show", digests_[1].substr(0, 8)});
   EXPECT_EQ(shown.exit_code, 0) << shown.err;
   EXPECT_THAT(shown.out, AllOf(HasSubstr(digests_[1]), HasSubstr("mask-plan c1"), HasSubstr("registers"),
-                               HasSubstr("compiled      in "), HasSubstr("log\n")));
+                               HasSubstr("compiled      by nvrtc "), HasSubstr("log\n")));
   const json stats = told({"cache", "stats"});
   EXPECT_EQ(stats.at("by_target").at("sm_80").at("count"), 2);
   EXPECT_EQ(stats.at("by_pass").at("mask-plan").at("bytes"), stats.at("bytes"));

@@ -41,6 +41,7 @@ TEST(CommandCompile, CompilesOnceAndFindsItTheSecondTime) {
   EXPECT_EQ(compiled.at("resources"), found.at("resources"));
   EXPECT_GT(compiled.at("resources").at("registers"), 0);
   EXPECT_GT(compiled.at("compile_seconds"), 0);
+  EXPECT_EQ(found.at("compile_seconds"), 0);
 }
 
 TEST(CommandCompile, PutsTheKernelsThatWriteMasksIntoTheCache) {

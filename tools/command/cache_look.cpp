@@ -35,8 +35,7 @@ std::string details_text(const CacheEntry& entry) {
                       needs.spill_load_bytes, needs.stack_bytes);
   text +=
       fmt::format("shared memory {} bytes dynamic, {} static\n", needs.dynamic_shared_bytes, needs.static_shared_bytes);
-  text += fmt::format("compiled      in {:.3f} s by {}{}\n", record.compile_seconds, record.toolchain,
-                      entry.has_ptx ? "" : "; its PTX was left out");
+  text += fmt::format("compiled      by {}{}\n", record.toolchain, entry.has_ptx ? "" : "; its PTX was left out");
   if (!record.log.empty()) text += fmt::format("log\n{}{}", record.log, record.log.ends_with('\n') ? "" : "\n");
   return text;
 }

@@ -103,7 +103,6 @@ nlohmann::ordered_json json_of(const CacheEntry& entry) {
     json["config"] = json_of(record.config);
     json["entry"] = record.entry;
     json["resources"] = json_of(record.resources);
-    json["compile_seconds"] = record.compile_seconds;
     json["has_ptx"] = entry.has_ptx;
   } else {
     json["defect"] = entry.defect;

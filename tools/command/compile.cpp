@@ -16,9 +16,8 @@ std::string report_text(const CompiledKernel& kernel) {
   if (kernel.origin == KernelOrigin::kCompiled) {
     text += fmt::format("compiled  in {:.3f} s by {}\n", kernel.compile_seconds, kernel.toolchain);
   } else {
-    text += fmt::format("found     in {}; {} took {:.3f} s to compile it\n",
-                        kernel.origin == KernelOrigin::kPack ? "a pack" : "the cache", kernel.toolchain,
-                        kernel.compile_seconds);
+    text += fmt::format("found     in {}, compiled by {}\n",
+                        kernel.origin == KernelOrigin::kPack ? "a pack" : "the cache", kernel.toolchain);
   }
   text += fmt::format("digest    {}\n", kernel.digest);
   return text + fmt::format("needs     {} registers, {} bytes spilled, {} bytes of shared memory\n",

@@ -38,8 +38,7 @@ std::string resources_text(const CompiledKernel& kernel, const ResourceEstimate&
                       resources.static_shared_bytes);
   text += fmt::format("occupancy      {} CTAs, {} warps per multiprocessor, by the model\n", estimate.ctas_per_sm,
                       estimate.ctas_per_sm * estimate.warps_per_cta);
-  return text + fmt::format("toolchain      {}, {:.3f} s\ndigest         {}\n", kernel.toolchain,
-                            kernel.compile_seconds, kernel.digest);
+  return text + fmt::format("toolchain      {}\ndigest         {}\n", kernel.toolchain, kernel.digest);
 }
 
 nlohmann::ordered_json resources_json(const CompiledKernel& kernel, const ResourceEstimate& estimate) {

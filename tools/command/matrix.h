@@ -33,7 +33,7 @@ struct MatrixKernel {
   std::string digest;
   KernelOrigin origin = KernelOrigin::kCompiled;
   std::string toolchain;
-  double compile_seconds = 0;  ///< of the compilation that made it
+  double compile_seconds = 0;  ///< what compiling took; 0: it was found
   std::size_t cubin_bytes = 0;
   KernelResources resources;
 };

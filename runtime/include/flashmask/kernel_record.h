@@ -18,13 +18,13 @@ struct KernelResources {
   int stack_bytes = 0;
 };
 
-/// What a cache entry says of its kernel.
+/// What a cache entry says of its kernel: what follows from the kernel alone. How long compiling took or when and where
+/// is not part of it, so two builds of one kernel are equal byte by byte.
 struct KernelRecord {
   KernelDescriptor descriptor;
   TileConfig config;
   std::string entry;  ///< its name in the image
   KernelResources resources;
-  double compile_seconds = 0;
   std::string toolchain;  ///< "nvrtc 13.0.88"
   std::string log;        ///< of ptxas
 

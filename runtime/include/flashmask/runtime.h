@@ -159,7 +159,7 @@ struct CompiledKernel {
   std::string toolchain;  ///< e.g. "nvrtc 13.0.88"
   KernelResources resources;
   KernelOrigin origin = KernelOrigin::kCompiled;
-  double compile_seconds = 0;  ///< of the compilation that made it, even when it came from the cache
+  double compile_seconds = 0;  ///< what compiling took; 0: this call found it
 };
 
 /// Counters since the runtime was made. Times are in seconds, summed over threads.
