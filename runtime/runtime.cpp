@@ -75,6 +75,11 @@ generator::KernelSource source_of(const KernelDescriptor& descriptor, const Requ
   }
 }
 
+/// Neither the cache nor the compiler gives a kernel: what another configuration may not share.
+bool is_want_of_code(ErrorCode code) {
+  return code == ErrorCode::kNotCached || code == ErrorCode::kNotFound || code == ErrorCode::kCompile;
+}
+
 /// Without a device nothing runs here; what is looked up then is what a GPU would load.
 PtxNeed ptx_need_of(const Device* device) {
   return device && device->properties().kind == DeviceKind::kEmulator ? PtxNeed::kRequired : PtxNeed::kOptional;
@@ -90,7 +95,9 @@ struct Runtime::State {
         recorder(policy.record_path, logger),
         tuned(policy, logger),
         store(policy, logger, ptx_need_of(device.get())),
-        compiler(policy) {}
+        compiler(policy) {
+    if (device) tuned.open();  // where requests can be made, or the first one would wait for it
+  }
 
   std::shared_ptr<Device> device;
   Policy policy;
@@ -181,6 +188,11 @@ struct Runtime::State {
     });
   }
 
+  /// Whether a request would be served without compiling.
+  bool is_there(const cache::Digest& digest, const generator::KernelSource& source) const {
+    return images.has(digest) || store.look(digest, source).origin.has_value();
+  }
+
   void refuse_to_compile_under_policy(const generator::KernelSource& source) const {
     if (!policy.no_jit) return;
     std::string unusable;
@@ -250,6 +262,38 @@ struct Runtime::State {
     return loaded;
   }
 
+  std::shared_ptr<const Kernel> load_kernel(const KernelDescriptor& descriptor, const RequestOptions& options) {
+    return load_once(kernels, descriptor, options,
+                     [&](const cache::Digest& digest, const generator::KernelSource& source,
+                         const StoredKernel& stored) -> std::shared_ptr<const Kernel> {
+                       if (source.descriptor.pass == Pass::kBackward)
+                         return std::make_shared<const BackwardKernel>(device, source, stored, digest.hex());
+                       if (generator::uses_wgmma(source.descriptor))
+                         return std::make_shared<const ForwardSm90Kernel>(device, source, stored, digest.hex());
+                       return std::make_shared<const ForwardKernel>(device, source, stored, digest.hex());
+                     });
+  }
+
+  /// Tuning is for speed alone: a request that would succeed without it does so with it.
+  std::shared_ptr<const Kernel> load_tuned(const KernelDescriptor& descriptor, const RequestOptions& tuned_options,
+                                           const RequestOptions& asked) {
+    try {
+      return load_kernel(descriptor, tuned_options);
+    } catch (const Error& error) {
+      if (!is_want_of_code(error.code())) throw;
+      std::shared_ptr<const Kernel> usual;
+      try {
+        usual = load_kernel(descriptor, asked);
+      } catch (const Error& second) {
+        if (!is_want_of_code(second.code())) throw;
+      }
+      if (!usual) throw;  // the first one: what it says to compile is the better kernel
+      logger.warning(fmt::format("the kernel that tuning chose cannot be had, the default {} serves: {}",
+                                 to_string(usual->config()), error.what()));
+      return usual;
+    }
+  }
+
   std::shared_ptr<const Kernel> request_cold(const RequestKey& key, const RequestOptions& asked) {
     if (!is_attention(key.descriptor.pass)) {
       const bool is_plan = key.descriptor.pass == Pass::kMaskPlan;
@@ -260,16 +304,8 @@ struct Runtime::State {
                               is_plan ? "Make a MaskPlan" : "Call one of them"));
     }
     const RequestOptions options = with_tuned_config(key.descriptor, asked);
-    std::shared_ptr<const Kernel> kernel =
-        load_once(kernels, key.descriptor, options,
-                  [&](const cache::Digest& digest, const generator::KernelSource& source,
-                      const StoredKernel& stored) -> std::shared_ptr<const Kernel> {
-                    if (source.descriptor.pass == Pass::kBackward)
-                      return std::make_shared<const BackwardKernel>(device, source, stored, digest.hex());
-                    if (generator::uses_wgmma(source.descriptor))
-                      return std::make_shared<const ForwardSm90Kernel>(device, source, stored, digest.hex());
-                    return std::make_shared<const ForwardKernel>(device, source, stored, digest.hex());
-                  });
+    std::shared_ptr<const Kernel> kernel = options.config == asked.config ? load_kernel(key.descriptor, options)
+                                                                          : load_tuned(key.descriptor, options, asked);
     table.insert(key, kernel);
     return kernel;
   }
@@ -288,7 +324,8 @@ std::shared_ptr<const Kernel> Runtime::request(const KernelDescriptor& descripto
   return state_->request_cold(key, options);
 }
 
-std::shared_ptr<const PlanKernels> Runtime::plan_kernels(MaskForm form, CausalAlignment alignment) {
+std::shared_ptr<const PlanKernels> Runtime::plan_kernels(MaskForm form, CausalAlignment alignment,
+                                                         std::optional<Stream> stream) {
   State& state = *state_;
   const std::pair key(form, alignment);
   {
@@ -296,8 +333,10 @@ std::shared_ptr<const PlanKernels> Runtime::plan_kernels(MaskForm form, CausalAl
     if (const auto found = state.plan_kernels.find(key); found != state.plan_kernels.end()) return found->second;
   }
   const Target target = state.device ? state.device->properties().target : Target{};
+  RequestOptions options;
+  options.stream = stream;
   auto kernels =
-      state.load_once(state.plans, KernelDescriptor::mask_plan(form, alignment, target), {},
+      state.load_once(state.plans, KernelDescriptor::mask_plan(form, alignment, target), options,
                       [&](const cache::Digest&, const generator::KernelSource& source, const StoredKernel& stored) {
                         return std::make_shared<const PlanKernels>(state.device, source, stored);
                       });
@@ -356,9 +395,19 @@ void Runtime::forget_images(const std::string& digest) {
 Explanation Runtime::explain(const KernelDescriptor& descriptor, const RequestOptions& options) const {
   State& state = *state_;
   Explanation by_tuning;
-  const generator::KernelSource source =
-      source_of(descriptor, state.with_tuned_config(descriptor, options, &by_tuning));
-  const cache::Digest digest = digest_of(source);
+  generator::KernelSource source = source_of(descriptor, state.with_tuned_config(descriptor, options, &by_tuning));
+  cache::Digest digest = digest_of(source);
+  if (by_tuning.config_source != ConfigSource::kDefault && state.policy.no_jit && !state.is_there(digest, source)) {
+    // As load_tuned() does it.
+    generator::KernelSource usual = source_of(descriptor, options);
+    if (const cache::Digest usual_digest = digest_of(usual); state.is_there(usual_digest, usual)) {
+      by_tuning.tuning_passed_over.push_back(
+          fmt::format("{}: its kernel is not in the cache, and compiling is forbidden", by_tuning.config_reason));
+      by_tuning.config_source = ConfigSource::kDefault;
+      source = std::move(usual);
+      digest = usual_digest;
+    }
+  }
   Explanation explanation = explain_source(source, options.config);
   explanation.tuning_passed_over = std::move(by_tuning.tuning_passed_over);
   if (by_tuning.config_source != ConfigSource::kDefault) {
@@ -381,6 +430,11 @@ Explanation Runtime::explain(const KernelDescriptor& descriptor, const RequestOp
   explanation.toolchain = std::move(seen.toolchain);
   explanation.cache_miss = std::move(seen.miss);
   return explanation;
+}
+
+std::vector<TileConfig> Runtime::tuned_configs(const KernelDescriptor& descriptor) const {
+  if (!is_attention(descriptor.pass) || !broken_rules(descriptor).empty()) return {};
+  return state_->tuned.configs_of(descriptor);
 }
 
 std::string Runtime::source(const KernelDescriptor& descriptor, const RequestOptions& options) {

@@ -77,7 +77,7 @@ fm_status fm_plan_size(const fm_mask_shape* mask, int tile_q, int tile_k, size_t
 fm_status fm_plan_build(fm_runtime* runtime, const fm_mask_shape* mask, int tile_q, int tile_k,
                         uint64_t startend_row_indices, uint64_t plan, size_t bytes, void* stream) {
   return guarded([&] {
-    const flashmask::MaskPlan builder(*needed(runtime, "runtime").runtime, mask_of(mask), startend_row_indices);
+    const flashmask::MaskPlan builder(*needed(runtime, "runtime").runtime, mask_of(mask), startend_row_indices, stream);
     builder.build({tile_q, tile_k}, plan, bytes, stream);
   });
 }

@@ -43,7 +43,8 @@ std::size_t MaskPlan::size(const MaskShape& mask, TileShape tile) {
   return plan_layout(mask, tile).bytes;
 }
 
-MaskPlan::MaskPlan(Runtime& runtime, const MaskShape& mask, DevicePointer startend_row_indices)
+MaskPlan::MaskPlan(Runtime& runtime, const MaskShape& mask, DevicePointer startend_row_indices,
+                   std::optional<Stream> stream)
     : state_(std::make_unique<State>()) {
   require_legal(mask, kAnyTile);
   if (startend_row_indices == 0 || startend_row_indices % sizeof(std::int32_t) != 0)
@@ -51,7 +52,7 @@ MaskPlan::MaskPlan(Runtime& runtime, const MaskShape& mask, DevicePointer starte
                 fmt::format("startend_row_indices is at 0x{:x}: int32 device memory is needed", startend_row_indices));
   state_->mask = mask;
   state_->startend_row_indices = startend_row_indices;
-  state_->kernels = runtime.plan_kernels(mask.form, mask.causal_alignment);
+  state_->kernels = runtime.plan_kernels(mask.form, mask.causal_alignment, stream);
 }
 
 MaskPlan::~MaskPlan() = default;
@@ -81,6 +82,11 @@ PlanView MaskPlan::prepare(TileShape tile, Stream stream) {
   std::lock_guard lock(state_->mutex);
   for (const State::Prepared& prepared : state_->prepared)
     if (prepared.view.tile == tile) return prepared.view;
+  if (state_->kernels->device().is_capturing(stream))
+    throw Error(ErrorCode::kCapturing,
+                fmt::format("a plan for tiles of {} x {} has no memory yet, and its stream is being captured",
+                            tile.tile_q, tile.tile_k),
+                "Prepare it once before the capture begins, or build() it into memory of your own.");
   DeviceBuffer buffer(state_->kernels->shared_device(), size(state_->mask, tile));
   const PlanView view = build(tile, buffer.get(), buffer.bytes(), stream);
   state_->prepared.push_back({view, std::move(buffer)});

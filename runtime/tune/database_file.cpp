@@ -210,7 +210,10 @@ Connection open_for_reading(const std::string& path) {
     throw Error(ErrorCode::kNotFound, fmt::format("{}: there is no tuning database", path),
                 "tune, or import answers, to make one");
   Connection connection(resolved(path), Connection::Access::kRead, kPatienceOfReaders);
-  if (judge(connection) == Content::kOurs) return connection;
+  if (judge(connection) == Content::kOurs) {
+    Statement(connection, "SELECT id FROM keys", "read the tuning database's schema");
+    return connection;
+  }
   Connection empty = Connection::in_memory();
   make_schema(empty);
   return empty;

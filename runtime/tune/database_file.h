@@ -10,7 +10,7 @@ namespace flashmask::tune {
 Connection open_for_writing(const std::string& path, std::string& set_aside);
 
 /// TuningDatabase::open_read_only(). A file without content, as of a process that is about to fill it, reads as a
-/// database without answers.
+/// database without answers. The schema is read, too, which SQLite leaves to the first query otherwise.
 Connection open_for_reading(const std::string& path);
 
 /// Renames the open file and its journal, so that a new one can be made in its place: whole, to a name that is free,

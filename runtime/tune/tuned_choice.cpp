@@ -3,9 +3,12 @@
 #include <algorithm>
 #include <bit>
 #include <cstdlib>
+#include <map>
+#include <string_view>
 #include <tuple>
 
 #include "runtime/tune/tuned_table.h"
+#include "runtime/tune/tuning_identity.h"
 
 namespace flashmask::tune {
 namespace {
@@ -21,6 +24,16 @@ int classes_apart(DensityClass a, DensityClass b) {
   return std::abs(static_cast<int>(a) - static_cast<int>(b));
 }
 
+/// Why this library no longer takes the record's answer on any device; empty if it does.
+std::string staleness(const TuningRecord& record, std::string_view method, std::string_view templates) {
+  if (record.key.method != method)
+    return fmt::format("it was found by \"{}\", this library measures by \"{}\"", record.key.method, method);
+  if (record.key.templates != templates) return "the kernels' templates have changed since";
+  if (const auto rules = broken_rules(record.key.descriptor, record.config); !rules.empty())
+    return fmt::format("its configuration {} is illegal: {}", to_string(record.config), rules.front());
+  return {};
+}
+
 /// Why the record cannot answer for the key; empty if it can.
 std::string refusal(const TuningRecord& record, const TuningKey& key) {
   if (record.key.basis != key.basis)
@@ -28,12 +41,7 @@ std::string refusal(const TuningRecord& record, const TuningKey& key) {
   if (record.key.gpu.compute_capability != key.gpu.compute_capability)
     return fmt::format("it is of compute capability {}, this device has {}", record.key.gpu.compute_capability,
                        key.gpu.compute_capability);
-  if (record.key.method != key.method)
-    return fmt::format("it was found by \"{}\", this library measures by \"{}\"", record.key.method, key.method);
-  if (record.key.templates != key.templates) return "the kernels' templates have changed since";
-  if (const auto rules = broken_rules(key.descriptor, record.config); !rules.empty())
-    return fmt::format("its configuration {} is illegal: {}", to_string(record.config), rules.front());
-  return {};
+  return staleness(record, key.method, key.templates);
 }
 
 std::string describe(const TuningRecord& record) {
@@ -79,6 +87,18 @@ int bucket_distance(const TuningBucket& a, const TuningBucket& b) {
   constexpr int kDensity = 3;
   return kLength * (octaves_apart(a.seqlen_q, b.seqlen_q) + octaves_apart(a.seqlen_k, b.seqlen_k)) +
          kHeads * octaves_apart(a.heads, b.heads) + kDensity * classes_apart(a.density, b.density);
+}
+
+std::vector<TileConfig> current_configs(std::span<const TuningRecord> records) {
+  if (records.empty()) return {};
+  const std::string templates = template_digest(records.front().key.descriptor);
+  std::map<std::string, TileConfig> by_words;
+  for (const TuningRecord& record : records)
+    if (staleness(record, method_of(record.key.basis), templates).empty())
+      by_words.emplace(to_word(record.config), record.config);
+  std::vector<TileConfig> configs;
+  for (const auto& [words, config] : by_words) configs.push_back(config);
+  return configs;
 }
 
 std::optional<TunedChoice> choose_tuned(std::span<const TuningRecord> records, const TuningKey& key,

@@ -2,7 +2,9 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <filesystem>
+#include <iterator>
 #include <utility>
 
 #include "runtime/tune/shipped.h"
@@ -13,6 +15,13 @@ namespace {
 
 bool is_json(const std::string& path) {
   return path.ends_with(".json");
+}
+
+std::vector<TuningRecord> records_among(const std::vector<TuningRecord>& all, const KernelDescriptor& descriptor) {
+  std::vector<TuningRecord> found;
+  std::ranges::copy_if(all, std::back_inserter(found),
+                       [&](const TuningRecord& record) { return record.key.descriptor == descriptor; });
+  return found;
 }
 
 }  // namespace
@@ -43,6 +52,23 @@ void TunedTable::open_once() {
   }
 }
 
+void TunedTable::open() {
+  std::lock_guard lock(mutex_);
+  open_once();
+}
+
+template <typename Look>
+void TunedTable::look_in_database(Look&& look) {
+  open_once();
+  if (!database_) return;
+  try {
+    look(*database_);
+  } catch (const Error& error) {
+    logger_.warning(fmt::format("nothing more is looked up in {}: {}", path_, error.what()));
+    database_.reset();
+  }
+}
+
 std::optional<TunedChoice> TunedTable::find(const DeviceProperties& device, const KernelDescriptor& descriptor,
                                             const ProblemHint& hint, std::vector<std::string>* passed_over) {
   if (!is_active()) return std::nullopt;
@@ -50,26 +76,28 @@ std::optional<TunedChoice> TunedTable::find(const DeviceProperties& device, cons
   std::vector<std::string> ignored;
   std::vector<std::string>& reasons = passed_over ? *passed_over : ignored;
   std::lock_guard lock(mutex_);
-  open_once();
-  if (database_) {
-    try {
-      // The usual case, and one short query.
-      if (const auto exact = database_->record(key))
-        if (auto choice = choose_tuned(std::span(&*exact, 1), key, reasons)) return choice;
-      if (auto choice = choose_tuned(database_->records_of(descriptor), key, reasons)) return choice;
-    } catch (const Error& error) {
-      logger_.warning(fmt::format("nothing more is looked up in {}: {}", path_, error.what()));
-      database_.reset();
-    }
-  }
-  const auto choose_among = [&](const std::vector<TuningRecord>& all) {
-    std::vector<TuningRecord> of_descriptor;
-    for (const TuningRecord& record : all)
-      if (record.key.descriptor == descriptor) of_descriptor.push_back(record);
-    return choose_tuned(of_descriptor, key, reasons);
+  std::optional<TunedChoice> choice;
+  look_in_database([&](const TuningDatabase& database) {
+    // The usual case, and one short query.
+    if (const auto exact = database.record(key)) choice = choose_tuned(std::span(&*exact, 1), key, reasons);
+    if (!choice) choice = choose_tuned(database.records_of(descriptor), key, reasons);
+  });
+  if (!choice) choice = choose_tuned(records_among(exported_, descriptor), key, reasons);
+  if (!choice && has_shipped_) choice = choose_tuned(records_among(shipped_records(), descriptor), key, reasons);
+  return choice;
+}
+
+std::vector<TileConfig> TunedTable::configs_of(const KernelDescriptor& descriptor) {
+  if (!is_active()) return {};
+  std::lock_guard lock(mutex_);
+  std::vector<TuningRecord> records;
+  look_in_database([&](const TuningDatabase& database) { records = database.records_of(descriptor); });
+  const auto add = [&](const std::vector<TuningRecord>& all) {
+    std::ranges::move(records_among(all, descriptor), std::back_inserter(records));
   };
-  if (auto choice = choose_among(exported_)) return choice;
-  return has_shipped_ ? choose_among(shipped_records()) : std::nullopt;
+  add(exported_);
+  if (has_shipped_) add(shipped_records());
+  return current_configs(records);
 }
 
 }  // namespace flashmask::tune

@@ -31,8 +31,12 @@ std::optional<TunedChoice> choose_tuned(std::span<const TuningRecord> records, c
 /// How far apart two buckets are: octaves of lengths count 2, of heads 1, a density class 3; what is unknown, nothing.
 int bucket_distance(const TuningBucket& a, const TuningBucket& b);
 
-/// What a policy's tuning file and the library's own answers say. The file is opened by the first look-up, and only
-/// read; one that cannot be used is one warning. Thread-safe.
+/// The configurations of those records that this library would still take on their GPU, in the order of their words,
+/// none twice. All records are of one descriptor. Pure.
+std::vector<TileConfig> current_configs(std::span<const TuningRecord> records);
+
+/// What a policy's tuning file and the library's own answers say. The file is opened once, and only read; one that
+/// cannot be used is one warning. Thread-safe.
 class TunedTable {
  public:
   TunedTable(const Policy& policy, Logger& logger);
@@ -42,12 +46,20 @@ class TunedTable {
 
   /// Whether a look-up can find anything at all: otherwise buckets make no difference.
   bool is_active() const { return !path_.empty() || has_shipped_; }
+  /// Opens the file, so that no look-up has to.
+  void open();
   /// Nothing: no answer, the default is to be taken.
   std::optional<TunedChoice> find(const DeviceProperties& device, const KernelDescriptor& descriptor,
                                   const ProblemHint& hint, std::vector<std::string>* passed_over = nullptr);
+  /// current_configs() of every answer for the descriptor.
+  std::vector<TileConfig> configs_of(const KernelDescriptor& descriptor);
 
  private:
+  // Under the mutex:
   void open_once();
+  /// Runs a look-up in the database; one that fails is a warning, and the database is given up.
+  template <typename Look>
+  void look_in_database(Look&& look);
 
   std::string path_;
   bool is_optional_;

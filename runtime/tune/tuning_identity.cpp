@@ -15,13 +15,17 @@ std::string template_digest(const KernelDescriptor& descriptor) {
   return builder.finish().hex();
 }
 
+std::string_view method_of(TuningBasis basis) {
+  return basis == TuningBasis::kMeasured ? kDeviceMethod : kModelMethod;
+}
+
 TuningKey tuning_key(const DeviceProperties& device, const KernelDescriptor& descriptor, const TuningBucket& bucket) {
-  const bool is_gpu = device.kind == DeviceKind::kCuda;
-  return {.basis = is_gpu ? TuningBasis::kMeasured : TuningBasis::kModelled,
+  const TuningBasis basis = device.kind == DeviceKind::kCuda ? TuningBasis::kMeasured : TuningBasis::kModelled;
+  return {.basis = basis,
           .gpu = tuning_gpu(device),
           .descriptor = descriptor,
           .bucket = bucket,
-          .method = std::string(is_gpu ? kDeviceMethod : kModelMethod),
+          .method = std::string(method_of(basis)),
           .templates = template_digest(descriptor)};
 }
 

@@ -5,6 +5,7 @@
 
 #include "fake_driver/fake_cuda.h"
 #include "flashmask/device_masks.h"
+#include "flashmask/mask_plan.h"
 #include "flashmask/runtime.h"
 #include "runtime/device/cuda_device.h"
 #include "runtime/device/cuda_driver.h"
@@ -129,6 +130,25 @@ TEST_F(CaptureTest, AMaskThatIsWrittenForTheFirstTimeIsATypedErrorToo) {
   fake_->captured = reinterpret_cast<CUstream>(&captured_);
   EXPECT_EQ(refused(write), std::nullopt) << told_;
   EXPECT_EQ(fake_->launches, 1);
+}
+
+TEST_F(CaptureTest, APlanWhoseKernelsOrMemoryAreNotThereIsATypedErrorAndOneThatIsPreparedIsServed) {
+  Runtime runtime(device_, policy());
+  const MaskShape mask{.form = MaskForm::kC1, .seqlen_q = 64, .seqlen_k = 64};
+  const TileShape tile{64, 64};
+  fake_->captured = reinterpret_cast<CUstream>(&captured_);
+  EXPECT_EQ(refused([&] { MaskPlan(runtime, mask, 256, &captured_); }), ErrorCode::kCapturing);
+  EXPECT_EQ(fake_->libraries_loaded, 0);
+  fake_->captured = nullptr;
+  MaskPlan plan(runtime, mask, 256, &captured_);
+  fake_->captured = reinterpret_cast<CUstream>(&captured_);
+  EXPECT_EQ(refused([&] { plan.prepare(tile, &captured_); }), ErrorCode::kCapturing);
+  EXPECT_THAT(told_, AllOf(HasSubstr("64 x 64"), HasSubstr("build()")));
+  EXPECT_EQ(refused([&] { plan.build(tile, 4096, MaskPlan::size(mask, tile), &captured_); }), std::nullopt) << told_;
+  fake_->captured = nullptr;
+  const PlanView prepared = plan.prepare(tile, &captured_);
+  fake_->captured = reinterpret_cast<CUstream>(&captured_);
+  EXPECT_EQ(refused([&] { EXPECT_EQ(plan.prepare(tile, &captured_).data, prepared.data); }), std::nullopt) << told_;
 }
 
 TEST_F(CaptureTest, AnEmulatedDeviceRunsEverythingAtOnceAndCapturesNothing) {

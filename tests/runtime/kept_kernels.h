@@ -83,7 +83,7 @@ inline KeptKernel kept_kernel(const KernelDescriptor& descriptor, const std::str
   const generator::KernelSource source = generator::generate(descriptor, default_tile_config(descriptor));
   KeptKernel kernel;
   kernel.digest = digest_of(source);
-  kernel.record = {source.descriptor, source.config, source.entry, {.registers = 100}, 0.5, toolchain, ""};
+  kernel.record = {source.descriptor, source.config, source.entry, {.registers = 100}, toolchain, ""};
   kernel.record.resources.dynamic_shared_bytes = source.shared_bytes;
   kernel.cubin = fake_cubin(descriptor.target, source.entry, code);
   return kernel;

@@ -93,6 +93,35 @@ TEST_F(CommandTuneTest, AForwardAndABackwardAreTunedInFullAndTheAnswersFound) {
   const std::string other = directory_ / "other.db";
   EXPECT_EQ(told({"tune", "import", exported, "--db", other}).at("records"), 2);
   EXPECT_EQ(TuningDatabase::open_read_only(other).records().size(), 2u);
+
+  // What a request may take is compiled with a manifest that names its descriptor alone, and then needs no compiler.
+  std::vector<TuningRecord> records = TuningDatabase::open_read_only(other).records();
+  const std::string manifest = directory_ / "kernels.toml", empty_cache = directory_ / "cache";
+  std::ofstream(manifest) << "version = 1\n[[kernels]]\npass = [\"forward\", \"backward\"]\ndtype = \"bf16\"\n"
+                             "head_dim = 64\nform = \"c1\"\ntarget = \"sm_90a\"\n";
+  std::size_t unusual = 0;
+  for (TuningRecord& record : records) {
+    if (record.key.descriptor.pass == Pass::kForward) record.config = {128, 64, 8, 2, false, 1, true, true, 1};
+    unusual += record.config != default_tile_config(record.key.descriptor);
+    TuningDatabase::open(other).save(record);
+  }
+  ASSERT_GE(unusual, 1u);
+  Environment strict = {{"FLASHMASK_TUNING", other}, {"FLASHMASK_CACHE_DIR", empty_cache}};
+  const Outcome compiled = run_command_line(directory_, {"compile", manifest, "--json"}, strict);
+  ASSERT_EQ(compiled.exit_code, 0) << compiled.err;
+  // Beside them those of the answers that come with the library.
+  const json counts = json::parse(compiled.out).at("counts");
+  EXPECT_GE(counts.at("tuned"), unusual);
+  EXPECT_EQ(counts.at("kernels"), counts.at("tuned").get<std::size_t>() + 2);
+  strict["FLASHMASK_NO_JIT"] = "1";
+  const Outcome taken = run_command_line(
+      directory_,
+      {"explain",  "--dtype",    "bf16", "--head-dim", "64",   "--form",  "c1", "--target",  "sm_90a", "--device",
+       "emulator", "--seqlen-q", "2048", "--seqlen-k", "2048", "--heads", "16", "--density", "0.13",   "--json"},
+      strict);
+  ASSERT_EQ(taken.exit_code, 0) << taken.err;
+  EXPECT_EQ(json::parse(taken.out).at("config_source"), "tuned");
+  EXPECT_EQ(json::parse(taken.out).at("origin"), "disk");
 }
 
 TEST_F(CommandTuneTest, AKilledRunGoesOnAndRepeatsNoTrial) {

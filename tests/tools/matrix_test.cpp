@@ -36,7 +36,8 @@ TEST(Matrix, TheExitCodeTellsHowMuchIsDone) {
 }
 
 TEST(Matrix, TheStatusTellsCountsAndTheTimeLeft) {
-  MatrixCounts counts(40);
+  MatrixCounts counts;
+  counts.expect(40);
   EXPECT_EQ(status_line(counts, std::chrono::seconds(3)), "[--------------------] 0/40:");
   for (int i = 0; i < 10; ++i) counts.add(Outcome::kFound);
   EXPECT_EQ(status_line(counts, std::chrono::seconds(3)), "[#####---------------] 10/40: 10 found");

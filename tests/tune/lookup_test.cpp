@@ -176,6 +176,61 @@ TEST_F(LookupTest, AnIllegalDescriptorIsRefusedAsWithoutTuning) {
   EXPECT_THROW(runtime.request(illegal, {.hint = kHint, .config = {}}), Error);
 }
 
+TEST_F(LookupTest, WhereNothingMayBeCompiledTheDefaultServesInPlaceOfATunedKernelThatIsNotThere) {
+  keep(answer());
+  policy_.cache_directory = folder_.path("cache");
+  Runtime(nullptr, policy_).compile(kDescriptor);
+  policy_.no_jit = true;
+  EXPECT_EQ(requested(), default_tile_config(kDescriptor));
+  ASSERT_EQ(messages_.size(), 1u);
+  EXPECT_NE(messages_[0].find(to_string(kTuned)), std::string::npos) << messages_[0];
+  const Explanation told = explained();
+  EXPECT_EQ(told.config, default_tile_config(kDescriptor));
+  EXPECT_EQ(told.config_source, ConfigSource::kDefault);
+  EXPECT_EQ(told.origin, KernelOrigin::kDisk);
+  ASSERT_EQ(told.tuning_passed_over.size(), 1u);
+}
+
+TEST_F(LookupTest, WithoutACompilerTheDefaultServesInPlaceOfATunedKernelThatIsNotThere) {
+  keep(answer());
+  policy_.cache_directory = folder_.path("cache");
+  Runtime(nullptr, policy_).compile(kDescriptor);
+  policy_.nvrtc_path = "/nonexistent/libnvrtc.so";
+  EXPECT_EQ(requested(), default_tile_config(kDescriptor));
+  EXPECT_EQ(messages_.size(), 1u);
+}
+
+TEST_F(LookupTest, WhereNeitherKernelIsThereTheErrorNamesTheTunedOne) {
+  keep(answer());
+  policy_.cache_directory = folder_.path("cache");
+  policy_.no_jit = true;
+  try {
+    requested();
+    FAIL() << "nothing is there";
+  } catch (const Error& error) {
+    EXPECT_EQ(error.code(), ErrorCode::kNotCached);
+    EXPECT_NE(std::string(error.what()).find(to_string(kTuned)), std::string::npos) << error.what();
+  }
+}
+
+TEST_F(LookupTest, WhatIsWorthPrecompilingIsEveryConfigurationOfCurrentAnswersOnce) {
+  TuningRecord elsewhere = answer(), again = answer(), stale = answer(), other = answer();
+  elsewhere.key.gpu.name = "another GPU";
+  elsewhere.config = {64, 32, 4, 2};
+  again.key.bucket.heads *= 2;
+  stale.key.templates = std::string(64, '0');
+  stale.config = {128, 32, 4, 2};
+  other.key.descriptor.mask_form = MaskForm::kC2;
+  for (const TuningRecord& record : {answer(), elsewhere, again, stale, other}) keep(record);
+  const Runtime runtime(nullptr, policy_);
+  EXPECT_EQ(runtime.tuned_configs(kDescriptor), (std::vector{elsewhere.config, kTuned}));
+  KernelDescriptor illegal = kDescriptor;
+  illegal.head_dim_qk = 100;
+  EXPECT_TRUE(runtime.tuned_configs(illegal).empty());
+  policy_.tuning_path.clear();
+  EXPECT_TRUE(Runtime(nullptr, policy_).tuned_configs(kDescriptor).empty());
+}
+
 TEST_F(LookupTest, WithoutADeviceNothingIsLookedUp) {
   keep(answer());
   EXPECT_EQ(Runtime(nullptr, policy_).explain(kDescriptor, {.hint = kHint, .config = {}}).config_source,

@@ -30,13 +30,15 @@ MatrixRun run_matrix(const CompileManifestArguments& arguments, const Manifest& 
   run.manifest = arguments.manifest;
   run.cache_directory = policy.cache_directory;
   run.jobs = arguments.jobs.value_or(static_cast<int>(std::max(1u, std::thread::hardware_concurrency())));
-  MatrixCounts counts(manifest.requests.size());
+  MatrixCounts counts;
   const Clock::time_point start = Clock::now();
   Progress progress([&counts, start] { return status_line(counts, Clock::now() - start); });
   policy.log = [&progress](LogLevel level, const std::string& message) { progress.log(level, message); };
   for (const std::string& warning : manifest.warnings) progress.log(LogLevel::kWarning, warning);
   Runtime runtime(nullptr, std::move(policy));
-  run.kernels = compile_matrix(runtime, manifest.requests, run.jobs, counts);
+  run.kernels = kernels_of(runtime, manifest.requests);
+  counts.expect(run.kernels.size());
+  compile_matrix(runtime, run.kernels, run.jobs, counts);
   run.seconds = std::chrono::duration<double>(Clock::now() - start).count();
   return run;
 }

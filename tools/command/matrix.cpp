@@ -113,9 +113,26 @@ std::size_t MatrixCounts::finished() const {
   return sum;
 }
 
-std::vector<MatrixKernel> compile_matrix(Runtime& runtime, const std::vector<KernelRequest>& requests, int jobs,
-                                         MatrixCounts& counts) {
-  std::vector<MatrixKernel> kernels(requests.size());
+std::vector<MatrixKernel> kernels_of(const Runtime& runtime, const std::vector<KernelRequest>& requests) {
+  std::vector<MatrixKernel> kernels;
+  const auto is_named = [&](const KernelRequest& wanted) {
+    return std::ranges::find(requests, wanted) != requests.end();
+  };
+  for (const KernelRequest& request : requests) {
+    kernels.emplace_back().request = request;
+    if (request.config) continue;
+    for (const TileConfig& config : runtime.tuned_configs(request.descriptor)) {
+      KernelRequest tuned{request.descriptor, config};
+      if (config == default_tile_config(request.descriptor) || is_named(tuned)) continue;
+      MatrixKernel& kernel = kernels.emplace_back();
+      kernel.request = std::move(tuned);
+      kernel.is_tuned = true;
+    }
+  }
+  return kernels;
+}
+
+void compile_matrix(Runtime& runtime, std::vector<MatrixKernel>& kernels, int jobs, MatrixCounts& counts) {
   std::atomic<std::size_t> next{0};
   const auto work = [&] {
     for (std::size_t i; !is_interrupted() && (i = next++) < kernels.size();) {
@@ -123,14 +140,12 @@ std::vector<MatrixKernel> compile_matrix(Runtime& runtime, const std::vector<Ker
       counts.add(kernels[i].outcome);
     }
   };
-  for (std::size_t i = 0; i < requests.size(); ++i) kernels[i].request = requests[i];
   {
     std::vector<std::jthread> threads;
-    for (int i = 1; i < jobs && static_cast<std::size_t>(i) < requests.size(); ++i) threads.emplace_back(work);
+    for (int i = 1; i < jobs && static_cast<std::size_t>(i) < kernels.size(); ++i) threads.emplace_back(work);
     work();
   }
   for (MatrixKernel& kernel : kernels) look_again(runtime, kernel);
-  return kernels;
 }
 
 std::string status_line(const MatrixCounts& counts, std::chrono::duration<double> elapsed) {

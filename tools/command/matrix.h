@@ -25,6 +25,7 @@ std::string_view to_string(MatrixOutcome outcome);
 
 struct MatrixKernel {
   KernelRequest request;
+  bool is_tuned = false;  ///< not of the manifest: answers of tuning name its configuration
   MatrixOutcome outcome = MatrixOutcome::kLeft;
   std::string reason;  ///< every broken rule, or what failed; empty where nothing is wrong
   std::string hint;
@@ -41,22 +42,26 @@ struct MatrixKernel {
 /// How many kernels had which outcome, while they are being made. Thread-safe.
 class MatrixCounts {
  public:
-  explicit MatrixCounts(std::size_t kernels) : kernels_(kernels) {}
+  /// How many there are to make.
+  void expect(std::size_t kernels) { kernels_ = kernels; }
   void add(MatrixOutcome outcome) { ++counts_[static_cast<std::size_t>(outcome)]; }
   std::size_t of(MatrixOutcome outcome) const { return counts_[static_cast<std::size_t>(outcome)].load(); }
-  std::size_t kernels() const { return kernels_; }
+  std::size_t kernels() const { return kernels_.load(); }
   /// All that had an outcome.
   std::size_t finished() const;
 
  private:
-  std::size_t kernels_;
+  std::atomic<std::size_t> kernels_{0};
   std::atomic<std::size_t> counts_[kMatrixOutcomes]{};
 };
 
+/// The kernels of a manifest, and behind each request that names no configuration those that answers of tuning name for
+/// it (Runtime::tuned_configs()), which a request may take instead; none twice.
+std::vector<MatrixKernel> kernels_of(const Runtime& runtime, const std::vector<KernelRequest>& requests);
+
 /// Finds or compiles every kernel, with so many threads, in their order. What the runtime's cache does not hold
 /// afterwards counts as failed. Stops early once is_interrupted(); what is under way then is finished and kept.
-std::vector<MatrixKernel> compile_matrix(Runtime& runtime, const std::vector<KernelRequest>& requests, int jobs,
-                                         MatrixCounts& counts);
+void compile_matrix(Runtime& runtime, std::vector<MatrixKernel>& kernels, int jobs, MatrixCounts& counts);
 
 /// One line of progress: a bar, the counts, and the time left if as many more have to be compiled as are not looked at.
 std::string status_line(const MatrixCounts& counts, std::chrono::duration<double> elapsed);

@@ -42,6 +42,10 @@ std::string distinct(const MatrixRun& run, Field field) {
   return fmt::format("{}", fmt::join(values, ", "));
 }
 
+std::size_t tuned_kernels(const MatrixRun& run) {
+  return static_cast<std::size_t>(std::ranges::count_if(run.kernels, &MatrixKernel::is_tuned));
+}
+
 std::size_t cubin_bytes(const MatrixRun& run) {
   std::size_t bytes = 0;
   for (const MatrixKernel& kernel : run.kernels) bytes += kernel.cubin_bytes;
@@ -50,7 +54,8 @@ std::size_t cubin_bytes(const MatrixRun& run) {
 
 nlohmann::ordered_json json_of(const MatrixKernel& kernel) {
   nlohmann::ordered_json json = {{"descriptor", command::json_of(kernel.request.descriptor)},
-                                 {"outcome", json_name(to_string(kernel.outcome))}};
+                                 {"outcome", json_name(to_string(kernel.outcome))},
+                                 {"tuned", kernel.is_tuned}};
   if (is_there(kernel)) {
     json["config"] = command::json_of(kernel.config);
     json["digest"] = kernel.digest;
@@ -80,8 +85,10 @@ std::string report_text(const MatrixRun& run) {
   const std::string targets =
       distinct(run, [](const MatrixKernel& kernel) { return to_string(kernel.request.descriptor.target); });
   const std::string toolchains = distinct(run, [](const MatrixKernel& kernel) { return kernel.toolchain; });
-  std::string text = fmt::format("manifest     {}: {} kernels{}\n", run.manifest, run.kernels.size(),
+  const std::size_t tuned = tuned_kernels(run);
+  std::string text = fmt::format("manifest     {}: {} kernels{}\n", run.manifest, run.kernels.size() - tuned,
                                  targets.empty() ? "" : " for " + targets);
+  if (tuned > 0) text += fmt::format("tuned        {} more, in configurations that answers of tuning name\n", tuned);
   text += fmt::format("found        {}\n", count(run, MatrixOutcome::kFound));
   text += fmt::format("compiled     {} in {:.1f} s by {} {}\n", count(run, MatrixOutcome::kCompiled), run.seconds,
                       run.jobs, run.jobs == 1 ? "thread" : "threads");
@@ -102,7 +109,7 @@ std::string report_json(const MatrixRun& run) {
                                  {"jobs", run.jobs},
                                  {"seconds", run.seconds},
                                  {"complete", exit_code_of(run) == kExitOk}};
-  json["counts"] = {{"kernels", run.kernels.size()}};
+  json["counts"] = {{"kernels", run.kernels.size()}, {"tuned", tuned_kernels(run)}};
   for (std::size_t i = 0; i < kMatrixOutcomes; ++i) {
     const auto outcome = static_cast<MatrixOutcome>(i);
     json["counts"][json_name(to_string(outcome))] = count(run, outcome);

@@ -3,6 +3,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -56,16 +57,19 @@ class FLASHMASK_API MaskPlan {
 
   /// Requests the plan's kernels (they may be compiled now). `startend_row_indices` is int32 device memory [batch,
   /// num_heads, seqlen_k, vectors], contiguous; the caller's. It is read by launches of prepare() and must not change
-  /// between them. The runtime must live as long as the plan is prepared. Throws what size() and Runtime::request()
-  /// throw.
-  MaskPlan(Runtime& runtime, const MaskShape& mask, DevicePointer startend_row_indices);
+  /// between them. The runtime must live as long as the plan is prepared. `stream`: where the plan will be built; while
+  /// that stream is captured, kernels that would have to be compiled or loaded are Error{kCapturing}, as for
+  /// RequestOptions::stream. Throws what size() and Runtime::request() throw.
+  MaskPlan(Runtime& runtime, const MaskShape& mask, DevicePointer startend_row_indices,
+           std::optional<Stream> stream = std::nullopt);
   ~MaskPlan();
   MaskPlan(const MaskPlan&) = delete;
   MaskPlan& operator=(const MaskPlan&) = delete;
 
   /// The plan for this tile shape. The first call allocates its memory and enqueues its building; later ones return
   /// what is there. Launches that use the view must be ordered after that, as on the same stream. The memory lives as
-  /// long as this object.
+  /// long as this object. A first call on a stream that is captured is Error{kCapturing}: nothing can be allocated
+  /// then.
   PlanView prepare(TileShape tile, Stream stream = nullptr);
   /// Enqueues the building into the caller's memory, 16-byte aligned; allocates nothing, so it may be captured in a
   /// graph. Throws Error{kInvalidArgument} if `bytes` is less than size().

@@ -257,7 +257,8 @@ class FLASHMASK_API Runtime {
   Runtime& operator=(const Runtime&) = delete;
 
   /// A kernel for the descriptor, whose target must run on the device. Throws Error: kInvalidArgument or kUnsupported
-  /// with every broken rule, kNotFound without NVRTC, kCompile, kDevice, kNotCached, kCapturing.
+  /// with every broken rule, kNotFound without NVRTC, kCompile, kDevice, kNotCached, kCapturing. Where the caller names
+  /// no configuration and the kernel that tuning chose is not there and cannot be compiled, the default one serves.
   std::shared_ptr<const Kernel> request(const KernelDescriptor& descriptor, const RequestOptions& options = {});
   /// The kernel's images, from the cache or compiled and stored; never loaded.
   CompiledKernel compile(const KernelDescriptor& descriptor, const RequestOptions& options = {});
@@ -267,6 +268,10 @@ class FLASHMASK_API Runtime {
   /// What a request would get, from where and why, without doing it: nothing is compiled, loaded, stored, removed or
   /// counted, and the device takes no part. Throws Error: kInvalidArgument or kUnsupported with every broken rule.
   Explanation explain(const KernelDescriptor& descriptor, const RequestOptions& options = {}) const;
+  /// The configurations that answers of tuning name for a descriptor, on whatever GPU and in whatever bucket: what a
+  /// request for it may take in place of the default, so what is worth precompiling beside it. In one fixed order;
+  /// answers that are stale or illegal are left out.
+  std::vector<TileConfig> tuned_configs(const KernelDescriptor& descriptor) const;
   /// The text alone: neither cache nor compiler.
   static std::string source(const KernelDescriptor& descriptor, const RequestOptions& options = {});
 
@@ -277,7 +282,8 @@ class FLASHMASK_API Runtime {
  private:
   friend class MaskPlan;
   friend class BuildKernels;
-  std::shared_ptr<const PlanKernels> plan_kernels(MaskForm form, CausalAlignment alignment);
+  std::shared_ptr<const PlanKernels> plan_kernels(MaskForm form, CausalAlignment alignment,
+                                                  std::optional<Stream> stream);
   std::shared_ptr<const BuildKernels> build_kernels(MaskForm form, std::optional<Stream> stream);
 
   struct State;
