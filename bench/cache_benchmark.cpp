@@ -27,6 +27,7 @@ namespace {
 constexpr std::size_t kTextBytes = 50'000;   // the emitted text of a forward kernel
 constexpr std::size_t kCubinBytes = 60'000;  // cubin and PTX together make an entry of 150 KB
 constexpr std::size_t kPtxBytes = 90'000;
+constexpr std::size_t kRotating = 64;  // entries on disk that are looked up in turn
 
 std::string random_text(std::size_t size) {
   std::mt19937_64 random(1);
@@ -64,6 +65,20 @@ void digest_of_text(benchmark::State& state) {
 }
 BENCHMARK(digest_of_text)->Arg(64)->Arg(kTextBytes)->Unit(benchmark::kMicrosecond);
 
+/// Texts of different kernels, one at a time in the same memory: a request has just generated its text, so the text is
+/// near at hand, while the entry may have been used long ago.
+class KernelTexts {
+ public:
+  /// That of kernel `number`, until the next call.
+  const std::string& text(std::size_t number) {
+    text_.replace(kTextBytes, std::string::npos, std::to_string(number));
+    return text_;
+  }
+
+ private:
+  std::string text_ = random_text(kTextBytes);
+};
+
 /// Files that only have to be there when the directory is listed.
 void stand_in_listing(const std::string& directory, std::int64_t first, std::int64_t end) {
   for (std::int64_t i = first; i < end; ++i) {
@@ -75,22 +90,21 @@ void stand_in_listing(const std::string& directory, std::int64_t first, std::int
 }
 
 /// The digest of the text, the file found and read, its checksum verified: to bytes that a device can load.
-/// The argument is how many entries the directory holds; the entries looked up rotate over 64 of them.
+/// The argument is how many entries the directory holds; the entries looked up rotate over kRotating of them.
 void disk_hit(benchmark::State& state, const TagPolicy& policy) {
   const TemporaryDirectory directory;
   Store store({.directory = directory.path()});
   const std::string cubin = random_text(kCubinBytes), ptx = random_text(kPtxBytes);
-  std::vector<std::string> texts;
-  for (int i = 0; i < 64; ++i) texts.push_back(random_text(kTextBytes) + std::to_string(i));
-  for (const std::string& text : texts)
-    store.publish({request_digest(text),
+  KernelTexts texts;
+  for (std::size_t i = 0; i < kRotating; ++i)
+    store.publish({request_digest(texts.text(i)),
                    "nvrtc-13.0.88",
                    "{\"registers\": 168}",
                    {{"cubin", bytes_of(cubin)}, {"ptx", bytes_of(ptx)}}});
-  stand_in_listing(directory.path(), 64, state.range(0));
+  stand_in_listing(directory.path(), kRotating, state.range(0));
   std::size_t next = 0;
   for (auto _ : state) {
-    const LookupResult found = store.lookup(request_digest(texts[next++ % texts.size()]), policy);
+    const LookupResult found = store.lookup(request_digest(texts.text(next++ % kRotating)), policy);
     if (!found) state.SkipWithError("missed");
     benchmark::DoNotOptimize(found.entry->section("cubin")->data());
   }
@@ -106,12 +120,10 @@ void pack_hit(benchmark::State& state) {
   const TemporaryDirectory directory;
   const std::string path = directory.path() + "/kernels.pack";
   const std::string cubin = random_text(kCubinBytes), ptx = random_text(kPtxBytes);
-  std::vector<std::string> texts;
+  const auto entries = static_cast<std::size_t>(state.range(0));
+  KernelTexts texts;
   std::vector<PackName> names;
-  for (std::int64_t i = 0; i < state.range(0); ++i) {
-    texts.push_back(random_text(kTextBytes) + std::to_string(i));
-    names.push_back({request_digest(texts.back()), "nvrtc-13.0.88"});
-  }
+  for (std::size_t i = 0; i < entries; ++i) names.push_back({request_digest(texts.text(i)), "nvrtc-13.0.88"});
   const EntrySource source = [&](const PackName& name) {
     const std::vector<std::byte> encoded =
         encode({name.digest, name.tag, "{\"registers\": 168}", {{"cubin", bytes_of(cubin)}, {"ptx", bytes_of(ptx)}}});
@@ -128,7 +140,7 @@ void pack_hit(benchmark::State& state) {
   if (!opening.pack) return state.SkipWithError(opening.refusal.c_str());
   std::size_t next = 0;
   for (auto _ : state) {
-    const LookupResult found = opening.pack->lookup(request_digest(texts[next++ % texts.size()]), TagPolicy::any());
+    const LookupResult found = opening.pack->lookup(request_digest(texts.text(next++ % entries)), TagPolicy::any());
     if (!found) state.SkipWithError("missed");
     benchmark::DoNotOptimize(found.entry->section("cubin")->data());
   }

@@ -177,7 +177,7 @@ TEST(Svg, HasTilesCountsAndBounds) {
 TEST(Svg, ATitleCannotBreakOut) {
   const std::string svg = svg_of(masks::causal(4), {1, 1}, "</title><a> & \x01 \xff \"");
   EXPECT_TRUE(is_well_formed(svg));
-  EXPECT_THAT(svg, HasSubstr("<title>&lt;/title&gt;&lt;a&gt; &amp; ? ? \"</title>"));
+  EXPECT_THAT(svg, HasSubstr("<title>&lt;/title&gt;&lt;a&gt; &amp; ? ? &quot;</title>"));
 }
 
 TEST(Svg, OfALongMaskStaysSmall) {

@@ -13,6 +13,8 @@ std::string xml_escaped(std::string_view text) {
       result += "&lt;";
     } else if (character == '>') {
       result += "&gt;";
+    } else if (character == '"') {
+      result += "&quot;";
     } else {
       result += character < ' ' || character > '~' ? '?' : character;
     }
