@@ -6,19 +6,30 @@
 namespace {
 thread_local std::uint64_t allocations = 0;
 
-void* counted(std::size_t size) {
+void* counted_or_null(std::size_t size) noexcept {
   ++allocations;
-  if (void* memory = std::malloc(size ? size : 1)) return memory;
+  return std::malloc(size ? size : 1);
+}
+
+void* counted(std::size_t size) {
+  if (void* memory = counted_or_null(size)) return memory;
   throw std::bad_alloc();
 }
 }  // namespace
 
-// Replaces the whole program's operator new; the aligned and nothrow forms keep to the library's.
+// Replaces the whole program's operator new, but for the aligned forms. The nothrow ones, too: what they give is freed
+// by the same delete, and a sanitizer's would not be.
 void* operator new(std::size_t size) {
   return counted(size);
 }
 void* operator new[](std::size_t size) {
   return counted(size);
+}
+void* operator new(std::size_t size, const std::nothrow_t&) noexcept {
+  return counted_or_null(size);
+}
+void* operator new[](std::size_t size, const std::nothrow_t&) noexcept {
+  return counted_or_null(size);
 }
 void operator delete(void* memory) noexcept {
   std::free(memory);

@@ -133,6 +133,7 @@ TEST_F(CudaDeviceTest, ALaunchReachesTheDriverWithItsGeometryAndParameter) {
   EXPECT_EQ(fake_->functions_loaded, 1);
   std::byte parameter[64];
   for (int i = 0; i < 64; ++i) parameter[i] = static_cast<std::byte>(i);
+  fake_->parameter_bytes = sizeof parameter;
   int stream = 0;
   device->launch(*kernel, {.grid = {5, 6, 7}, .block = 128, .shared_bytes = 100000}, parameter, &stream);
   EXPECT_EQ(fake_->launches, 1);

@@ -160,7 +160,7 @@ CUresult launch(CUfunction, unsigned x, unsigned y, unsigned z, unsigned block_x
   state.block[0] = block_x, state.block[1] = block_y, state.block[2] = block_z;
   state.shared_bytes = shared_bytes;
   state.stream = stream;
-  std::memcpy(state.parameter, parameters[0], sizeof state.parameter);
+  std::memcpy(state.parameter, parameters[0], std::min(state.parameter_bytes, sizeof state.parameter));
   return CUDA_SUCCESS;
 }
 CUresult library_load(CUlibrary* library, const void*, CUjit_option*, void**, unsigned, CUlibraryOption*, void**,

@@ -53,6 +53,7 @@ struct FakeCuda {
   unsigned shared_bytes = 0;
   CUstream stream = nullptr;
   unsigned char parameter[64] = {};
+  std::size_t parameter_bytes = 0;  // how many of them a launch gives: the real driver knows it of the kernel
   FakeTensorMap tensor_map;
 };
 
