@@ -62,6 +62,7 @@ fi
 # More than a sanitizer looks for by itself.
 export ASAN_OPTIONS=${ASAN_OPTIONS-strict_string_checks=1:detect_stack_use_after_return=1}
 export UBSAN_OPTIONS=${UBSAN_OPTIONS-print_stacktrace=1}
+export TSAN_OPTIONS=${TSAN_OPTIONS-suppressions=$PWD/tests/thread_sanitizer.supp}
 
 # The time of the whole run is told before CTest's closing lines, which stay the last ones.
 ctest --test-dir "$build" --output-on-failure --parallel "${FLASHMASK_TEST_JOBS:-$(nproc)}" "$@" 2>&1 |
