@@ -237,7 +237,6 @@ struct Runtime::State {
   std::shared_ptr<const Loaded> load_once(cache::SingleFlight<std::shared_ptr<const Loaded>>& flights,
                                           const KernelDescriptor& descriptor, const RequestOptions& options,
                                           Load&& load) {
-    count(other_requests);
     if (!device)
       throw Error(ErrorCode::kInvalidArgument, "this runtime has no device: it can compile kernels, not load them",
                   "Make it with open_cuda_device() or open_emulated_device().");
@@ -303,6 +302,7 @@ struct Runtime::State {
                   fmt::format("{}; Runtime::compile() puts its kernels into the cache.",
                               is_plan ? "Make a MaskPlan" : "Call one of them"));
     }
+    count(other_requests);
     const RequestOptions options = with_tuned_config(key.descriptor, asked);
     std::shared_ptr<const Kernel> kernel = options.config == asked.config ? load_kernel(key.descriptor, options)
                                                                           : load_tuned(key.descriptor, options, asked);
@@ -332,6 +332,7 @@ std::shared_ptr<const PlanKernels> Runtime::plan_kernels(MaskForm form, CausalAl
     std::lock_guard lock(state.mask_mutex);
     if (const auto found = state.plan_kernels.find(key); found != state.plan_kernels.end()) return found->second;
   }
+  count(state.other_requests);
   const Target target = state.device ? state.device->properties().target : Target{};
   RequestOptions options;
   options.stream = stream;
@@ -350,6 +351,7 @@ std::shared_ptr<const BuildKernels> Runtime::build_kernels(MaskForm form, std::o
     std::lock_guard lock(state.mask_mutex);
     if (const auto found = state.build_kernels.find(form); found != state.build_kernels.end()) return found->second;
   }
+  count(state.other_requests);
   const Target target = state.device ? state.device->properties().target : Target{};
   RequestOptions options;
   options.stream = stream;

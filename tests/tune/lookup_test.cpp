@@ -196,8 +196,12 @@ TEST_F(LookupTest, WithoutACompilerTheDefaultServesInPlaceOfATunedKernelThatIsNo
   policy_.cache_directory = folder_.path("cache");
   Runtime(nullptr, policy_).compile(kDescriptor);
   policy_.nvrtc_path = "/nonexistent/libnvrtc.so";
-  EXPECT_EQ(requested(), default_tile_config(kDescriptor));
-  EXPECT_EQ(messages_.size(), 1u);
+  Runtime runtime(device(), policy_);
+  for (int again = 0; again < 3; ++again)
+    EXPECT_EQ(runtime.request(kDescriptor, {.hint = kHint, .config = {}})->config(), default_tile_config(kDescriptor));
+  EXPECT_EQ(messages_.size(), 1u) << "of three requests";
+  EXPECT_EQ(runtime.counters().requests, 3u);
+  EXPECT_EQ(runtime.counters().memory_hits, 2u);
 }
 
 TEST_F(LookupTest, WhereNeitherKernelIsThereTheErrorNamesTheTunedOne) {
