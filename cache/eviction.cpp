@@ -8,6 +8,8 @@
 namespace flashmask::cache {
 namespace {
 
+using namespace std::chrono_literals;
+
 /// Of equal age, by name, so that the choice repeats.
 bool is_used_before(const InventoryItem* a, const InventoryItem* b) {
   if (a->identity.modified() != b->identity.modified()) return a->identity.modified() < b->identity.modified();
@@ -18,22 +20,32 @@ bool is_used_before(const InventoryItem* a, const InventoryItem* b) {
 /// must not take all later ones along.
 constexpr std::chrono::minutes kMostAdvance{1};
 
+/// What file systems keep times in: nanoseconds, 100 of them, milliseconds, seconds, two of them.
+constexpr std::chrono::nanoseconds kSteps[] = {1ns, 100ns, 1ms, 1s, 2s};
+
 /// A file's time is that of its last write, as coarse as the file server's tick, and others may have been published
 /// between that write and our turn. Publishers have turns, so the time after the youngest entry's is nobody else's.
 void make_youngest(FileSystem& files, const Root& root, const std::string& path, const Inventory& inventory,
                    const InventoryItem& incoming) {
-  std::chrono::system_clock::time_point youngest{};
+  const auto written = incoming.identity.modified();
+  auto youngest = written - std::chrono::nanoseconds(1);
   for (const InventoryItem& item : inventory.entries)
-    if (item.countable) youngest = std::max(youngest, item.identity.modified());
-  const auto behind = youngest - incoming.identity.modified();
-  if (behind < behind.zero() || behind > kMostAdvance) return;
+    if (item.countable && item.identity.modified() <= written + kMostAdvance)
+      youngest = std::max(youngest, item.identity.modified());
+  if (youngest < written) return;
   const Folder folder = open_folder(files, root, incoming.folder, path);
   if (!folder.is_usable()) return;
-  const auto since_epoch = (youngest + std::chrono::nanoseconds(1)).time_since_epoch();
-  const auto seconds = std::chrono::floor<std::chrono::seconds>(since_epoch);
-  const timespec time = {static_cast<time_t>(seconds.count()), static_cast<long>((since_epoch - seconds).count())};
-  // Should it fail, the order among entries of one tick is that of their names.
-  uninterrupted([&] { return files.set_modified_at(folder.descriptor.number(), incoming.name.c_str(), time); });
+  const int number = folder.descriptor.number();
+  // As fine as the file system keeps times. Should it fail, the order among entries of one tick is that of their names.
+  for (const std::chrono::nanoseconds step : kSteps) {
+    const auto since_epoch = (youngest + step).time_since_epoch();
+    const auto seconds = std::chrono::floor<std::chrono::seconds>(since_epoch);
+    const timespec time = {static_cast<time_t>(seconds.count()), static_cast<long>((since_epoch - seconds).count())};
+    struct stat status{};
+    if (uninterrupted([&] { return files.set_modified_at(number, incoming.name.c_str(), time); }) < 0) return;
+    if (uninterrupted([&] { return files.status_at(number, incoming.name.c_str(), status); }) < 0) return;
+    if (FileIdentity::of(status).modified() > youngest) return;
+  }
 }
 
 template <typename Unlink>

@@ -132,11 +132,30 @@ TEST_F(EvictionTest, AnEntryWrittenBeforeOthersButNamedAfterThemIsYoungerThanThe
   EXPECT_EQ(kept(3), (std::vector{0, 2}));
 }
 
-TEST_F(EvictionTest, OneEntryFromTheFutureDoesNotTakeLaterOnesAlong) {
+TEST_F(EvictionTest, OneEntryFromTheFutureNeitherTakesLaterOnesAlongNorEndsTheirOrder) {
   fill(1);
   set_age(path(0), -2h);
-  EXPECT_TRUE(Store(limited(4)).publish(entry_number(1)));
-  EXPECT_LT(std::chrono::abs(age_of(path(1))), 10s);
+  CoarseServer files;
+  StoreOptions options = limited(4);
+  options.file_system = &files;
+  Store store(options);
+  for (int i = 1; i < 20; ++i) EXPECT_TRUE(store.publish(entry_number(i)));
+  EXPECT_LT(std::chrono::abs(age_of(path(19))), 10s);
+  EXPECT_EQ(kept(20), (std::vector{0, 17, 18, 19}));
+}
+
+TEST_F(EvictionTest, TheOrderOfPublicationHoldsWhereTimesAreKeptInWholeSeconds) {
+  class WholeSeconds : public CoarseServer {
+   public:
+    int set_modified_at(int directory, const char* path, const timespec& time) override {
+      return FileSystem::set_modified_at(directory, path, {time.tv_sec, 0});
+    }
+  } files;
+  StoreOptions options = limited(3);
+  options.file_system = &files;
+  Store store(options);
+  for (int i = 0; i < 20; ++i) EXPECT_TRUE(store.publish(entry_number(i)));
+  EXPECT_EQ(kept(20), (std::vector{17, 18, 19}));
 }
 
 TEST_F(EvictionTest, WithinTheLimitNothingGoes) {
