@@ -75,9 +75,10 @@ generator::KernelSource source_of(const KernelDescriptor& descriptor, const Requ
   }
 }
 
-/// Neither the cache nor the compiler gives a kernel: what another configuration may not share.
-bool is_want_of_code(ErrorCode code) {
-  return code == ErrorCode::kNotCached || code == ErrorCode::kNotFound || code == ErrorCode::kCompile;
+/// Neither the cache nor the compiler gives a kernel, or not now: what another configuration may not share.
+bool may_default_serve(ErrorCode code) {
+  return code == ErrorCode::kNotCached || code == ErrorCode::kNotFound || code == ErrorCode::kCompile ||
+         code == ErrorCode::kCapturing;
 }
 
 /// Without a device nothing runs here; what is looked up then is what a GPU would load.
@@ -96,7 +97,7 @@ struct Runtime::State {
         tuned(policy, logger),
         store(policy, logger, ptx_need_of(device.get())),
         compiler(policy) {
-    if (device) tuned.open();  // where requests can be made, or the first one would wait for it
+    if (device) tuned.open();  // where requests can be made, which would wait for it
   }
 
   std::shared_ptr<Device> device;
@@ -279,16 +280,17 @@ struct Runtime::State {
     try {
       return load_kernel(descriptor, tuned_options);
     } catch (const Error& error) {
-      if (!is_want_of_code(error.code())) throw;
+      if (!may_default_serve(error.code())) throw;
       std::shared_ptr<const Kernel> usual;
       try {
         usual = load_kernel(descriptor, asked);
       } catch (const Error& second) {
-        if (!is_want_of_code(second.code())) throw;
+        if (!may_default_serve(second.code())) throw;
       }
       if (!usual) throw;  // the first one: what it says to compile is the better kernel
-      logger.warning(fmt::format("the kernel that tuning chose cannot be had, the default {} serves: {}",
-                                 to_string(usual->config()), error.what()));
+      if (error.code() != ErrorCode::kCapturing)
+        logger.warning(fmt::format("the kernel that tuning chose cannot be had, the default {} serves: {}",
+                                   to_string(usual->config()), error.what()));
       return usual;
     }
   }
@@ -304,9 +306,16 @@ struct Runtime::State {
     }
     count(other_requests);
     const RequestOptions options = with_tuned_config(key.descriptor, asked);
-    std::shared_ptr<const Kernel> kernel = options.config == asked.config ? load_kernel(key.descriptor, options)
-                                                                          : load_tuned(key.descriptor, options, asked);
-    table.insert(key, kernel);
+    if (options.config == asked.config || options.config == default_tile_config(key.descriptor)) {
+      std::shared_ptr<const Kernel> kernel = load_kernel(key.descriptor, options);
+      table.insert(key, kernel);
+      return kernel;
+    }
+    std::shared_ptr<const Kernel> kernel = load_tuned(key.descriptor, options, asked);
+    // One that serves only while a stream is captured is not kept; one that serves for want of the tuned one is, or
+    // every request would look for that again.
+    const bool is_for_now = kernel->config() != options.config && asked.stream && device->is_capturing(*asked.stream);
+    if (!is_for_now) table.insert(key, kernel);
     return kernel;
   }
 };

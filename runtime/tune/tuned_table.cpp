@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <filesystem>
 #include <iterator>
+#include <system_error>
 #include <utility>
 
 #include "runtime/tune/shipped.h"
@@ -53,6 +54,9 @@ void TunedTable::open_once() {
 }
 
 void TunedTable::open() {
+  // A file that somebody is about to make is left to the first look-up.
+  std::error_code failure;
+  if (path_.empty() || std::filesystem::file_size(path_, failure) == 0 || failure) return;
   std::lock_guard lock(mutex_);
   open_once();
 }

@@ -46,7 +46,7 @@ class TunedTable {
 
   /// Whether a look-up can find anything at all: otherwise buckets make no difference.
   bool is_active() const { return !path_.empty() || has_shipped_; }
-  /// Opens the file, so that no look-up has to.
+  /// Opens the file if it is there, so that no look-up has to.
   void open();
   /// Nothing: no answer, the default is to be taken.
   std::optional<TunedChoice> find(const DeviceProperties& device, const KernelDescriptor& descriptor,

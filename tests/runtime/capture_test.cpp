@@ -7,8 +7,10 @@
 #include "flashmask/device_masks.h"
 #include "flashmask/mask_plan.h"
 #include "flashmask/runtime.h"
+#include "flashmask/tuning_database.h"
 #include "runtime/device/cuda_device.h"
 #include "runtime/device/cuda_driver.h"
+#include "runtime/tune/tuning_identity.h"
 #include "temporary_directory.h"
 
 namespace flashmask {
@@ -149,6 +151,31 @@ TEST_F(CaptureTest, APlanWhoseKernelsOrMemoryAreNotThereIsATypedErrorAndOneThatI
   const PlanView prepared = plan.prepare(tile, &captured_);
   fake_->captured = reinterpret_cast<CUstream>(&captured_);
   EXPECT_EQ(refused([&] { EXPECT_EQ(plan.prepare(tile, &captured_).data, prepared.data); }), std::nullopt) << told_;
+}
+
+TEST_F(CaptureTest, InPlaceOfATunedKernelTheLoadedDefaultServesForAsLongAsTheStreamIsCaptured) {
+  TuningRecord answer;
+  answer.key = tune::tuning_key(device_->properties(), small_kernel(), bucket_of({.seqlen_q = 4096, .seqlen_k = 4096}));
+  answer.config = {64, 32, 4, 2};
+  answer.default_config = default_tile_config(small_kernel());
+  ASSERT_FALSE(answer.config == answer.default_config);
+  Policy tuned = policy();
+  tuned.shipped_tuning = false;
+  tuned.tuning_path = directory_.file("tuning.db");
+  TuningDatabase::open(tuned.tuning_path).save(answer);
+
+  Runtime runtime(device_, tuned);
+  RequestOptions plain = on(&captured_);
+  plain.config = answer.default_config;
+  runtime.request(small_kernel(), plain);
+  RequestOptions asked = on(&captured_);
+  asked.hint = {.seqlen_q = 4096, .seqlen_k = 4096};
+  fake_->captured = reinterpret_cast<CUstream>(&captured_);
+  EXPECT_EQ(refused([&] { EXPECT_EQ(runtime.request(small_kernel(), asked)->config(), answer.default_config); }),
+            std::nullopt)
+      << told_;
+  fake_->captured = nullptr;
+  EXPECT_EQ(runtime.request(small_kernel(), asked)->config(), answer.config);
 }
 
 TEST_F(CaptureTest, AnEmulatedDeviceRunsEverythingAtOnceAndCapturesNothing) {

@@ -35,6 +35,16 @@ TEST(Matrix, TheExitCodeTellsHowMuchIsDone) {
   EXPECT_EQ(code_of({Outcome::kFound, Outcome::kNotCached, Outcome::kUnsupported}), kExitNotCached);
 }
 
+TEST(Matrix, TunedKernelsThatAreMissingDoNotSpeakAgainstIt) {
+  for (const Outcome missing : {Outcome::kNotCached, Outcome::kFailed, Outcome::kUnsupported, Outcome::kLeft}) {
+    MatrixRun run = run_of({Outcome::kFound, missing});
+    run.kernels[1].is_tuned = true;
+    EXPECT_EQ(exit_code_of(run), kExitOk);
+    run.kernels[0].outcome = Outcome::kFailed;
+    EXPECT_EQ(exit_code_of(run), kExitFailed);
+  }
+}
+
 TEST(Matrix, TheStatusTellsCountsAndTheTimeLeft) {
   MatrixCounts counts;
   counts.expect(40);

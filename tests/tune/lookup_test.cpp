@@ -69,6 +69,29 @@ TEST_F(LookupTest, ARequestTakesTheAnswerOfItsBucket) {
   EXPECT_NE(told.config_reason.find("1.50 times"), std::string::npos) << told.config_reason;
 }
 
+TEST_F(LookupTest, AnAnswerThatIsFoundAfterTheRuntimeWasMadeIsTakenToo) {
+  for (const bool is_empty : {false, true}) {
+    std::filesystem::remove(policy_.tuning_path);
+    if (is_empty) std::ofstream file(policy_.tuning_path);
+    Runtime runtime(device(), policy_);
+    keep(answer());
+    EXPECT_EQ(runtime.request(kDescriptor, {.hint = kHint, .config = {}})->config(), kTuned);
+  }
+  EXPECT_TRUE(messages_.empty());
+}
+
+TEST_F(LookupTest, AnAnswerThatIsTheDefaultIsRecordedAndToldAsOneKernel) {
+  TuningRecord usual = answer();
+  usual.config = usual.default_config;
+  keep(usual);
+  policy_.cache_directory = folder_.path("cache");
+  policy_.no_jit = true;
+  policy_.record_path = folder_.path("recorded.toml");
+  EXPECT_THROW(requested(), Error);
+  EXPECT_TRUE(messages_.empty());
+  EXPECT_EQ(read_manifest(policy_.record_path).requests.size(), 1u);
+}
+
 TEST_F(LookupTest, AConfigurationThatIsAskedForIsNotTuned) {
   keep(answer());
   const TileConfig own{64, 32, 4, 2};

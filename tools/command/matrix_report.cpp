@@ -74,11 +74,16 @@ nlohmann::ordered_json json_of(const MatrixKernel& kernel) {
 }  // namespace
 
 ExitCode exit_code_of(const MatrixRun& run) {
-  const std::size_t done = count(run, MatrixOutcome::kFound) + count(run, MatrixOutcome::kCompiled);
-  if (count(run, MatrixOutcome::kNotCached) > 0) return kExitNotCached;
-  if (done == run.kernels.size()) return kExitOk;
+  // Tuned kernels are for speed alone: without one a request is served all the same.
+  const auto own = [&](MatrixOutcome outcome) {
+    return std::ranges::count_if(
+        run.kernels, [outcome](const MatrixKernel& kernel) { return !kernel.is_tuned && kernel.outcome == outcome; });
+  };
+  const auto done = own(MatrixOutcome::kFound) + own(MatrixOutcome::kCompiled);
+  if (own(MatrixOutcome::kNotCached) > 0) return kExitNotCached;
+  if (done == std::ranges::count(run.kernels, false, &MatrixKernel::is_tuned)) return kExitOk;
   if (done > 0) return kExitPartly;
-  return count(run, MatrixOutcome::kFailed) > 0 ? kExitFailed : kExitUnsupported;
+  return own(MatrixOutcome::kFailed) > 0 ? kExitFailed : kExitUnsupported;
 }
 
 std::string report_text(const MatrixRun& run) {

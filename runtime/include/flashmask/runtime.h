@@ -219,7 +219,8 @@ struct FLASHMASK_API Policy {
   /// Whose code is wanted from the cache, and from the compiler: empty for any NVRTC, "13" for a major version,
   /// "13.0.88" for exactly one build (FLASHMASK_TOOLCHAIN).
   std::string toolchain;
-  /// Refuse to compile: a miss is Error{kNotCached} (FLASHMASK_NO_JIT=1).
+  /// Refuse to compile: a miss is Error{kNotCached} (FLASHMASK_NO_JIT=1), but for a tuned kernel: the default may
+  /// serve.
   bool no_jit = false;
   /// A manifest (manifest.h), absolute, to which every distinct request is appended when it is first made, and so are
   /// the kernels of masks; empty: none (FLASHMASK_RECORD). Processes may share it. A failure is one warning.
@@ -250,27 +251,29 @@ class PlanKernels;
 /// the cache or a pack has the kernel, and no device for compile() and explain().
 class FLASHMASK_API Runtime {
  public:
-  /// `device` may be null: then only compile(), source() and explain() work.
+  /// `device` may be null: then only compile(), explain(), tuned_configs() and source() work.
   explicit Runtime(std::shared_ptr<Device> device, Policy policy = Policy::from_environment());
   ~Runtime();
   Runtime(const Runtime&) = delete;
   Runtime& operator=(const Runtime&) = delete;
 
   /// A kernel for the descriptor, whose target must run on the device. Throws Error: kInvalidArgument or kUnsupported
-  /// with every broken rule, kNotFound without NVRTC, kCompile, kDevice, kNotCached, kCapturing. Where the caller names
-  /// no configuration and the kernel that tuning chose is not there and cannot be compiled, the default one serves.
+  /// with every broken rule, kNotFound without NVRTC, kCompile, kDevice, kNotCached, kCapturing. Without a
+  /// configuration and where the kernel that tuning chose cannot be had, the default one serves, if it can, to the
+  /// runtime's end.
   std::shared_ptr<const Kernel> request(const KernelDescriptor& descriptor, const RequestOptions& options = {});
-  /// The kernel's images, from the cache or compiled and stored; never loaded.
+  /// Its images, from the cache or compiled and stored; never loaded. No other kernel stands in for a tuned one here.
   CompiledKernel compile(const KernelDescriptor& descriptor, const RequestOptions& options = {});
   /// Lets go of the images of this kernel (CompiledKernel::digest) that are kept for whoever asks next: the next
   /// compile() reads them from the cache. For those who compile many; kernels that were requested stay loaded.
   void forget_images(const std::string& digest);
   /// What a request would get, from where and why, without doing it: nothing is compiled, loaded, stored, removed or
-  /// counted, and the device takes no part. Throws Error: kInvalidArgument or kUnsupported with every broken rule.
+  /// counted, no compiler is looked for, the device takes no part. Throws kInvalidArgument or kUnsupported with every
+  /// rule.
   Explanation explain(const KernelDescriptor& descriptor, const RequestOptions& options = {}) const;
   /// The configurations that answers of tuning name for a descriptor, on whatever GPU and in whatever bucket: what a
-  /// request for it may take in place of the default, so what is worth precompiling beside it. In one fixed order;
-  /// answers that are stale or illegal are left out.
+  /// request for it may take in place of the default, so what is worth precompiling beside it. In one fixed order, with
+  /// those of the cost model, which only the emulator takes; answers that are stale or illegal are left out.
   std::vector<TileConfig> tuned_configs(const KernelDescriptor& descriptor) const;
   /// The text alone: neither cache nor compiler.
   static std::string source(const KernelDescriptor& descriptor, const RequestOptions& options = {});
