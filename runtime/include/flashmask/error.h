@@ -17,7 +17,7 @@ enum class ErrorCode {
   kStorage,          ///< a file could not be read or written
   kNotCached,        ///< a kernel would have to be compiled, and the policy forbids it
   kInternal,         ///< a bug of this library
-  kCapturing,        ///< a kernel would have to be compiled or loaded while its stream is captured
+  kCapturing,        ///< something would have to be compiled, loaded or allocated during a capture
 };
 
 /// Every error of the public interface: what was asked and what is allowed (`what()`), and what to do (`hint()`).

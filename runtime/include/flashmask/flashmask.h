@@ -38,7 +38,7 @@ typedef enum fm_status {
   FM_NOT_CACHED = 7,       /* a kernel would have to be compiled, and the policy forbids it */
   FM_INTERNAL = 8,         /* a bug of this library */
   FM_OUT_OF_MEMORY = 9,    /* of the host */
-  FM_CAPTURING = 10        /* a kernel would have to be compiled or loaded while its stream is captured */
+  FM_CAPTURING = 10        /* something would have to be compiled, loaded or allocated during a capture */
 } fm_status;
 
 typedef enum fm_pass {
@@ -383,7 +383,7 @@ FM_API fm_status fm_init_mask_shape(fm_mask_shape* mask, size_t struct_size);
 /* Bytes of device memory that a plan takes; tile_q and tile_k are those of fm_kernel_get_info(). */
 FM_API fm_status fm_plan_size(const fm_mask_shape* mask, int tile_q, int tile_k, size_t* bytes);
 /* Enqueues the building of a plan into the caller's memory, at a multiple of 16 bytes. The first call for a form loads
- * its kernels, and compiles them if the cache has none; later ones allocate nothing on the device. */
+ * its kernels, and compiles them if the cache has none; later ones allocate nothing and may be captured. */
 FM_API fm_status fm_plan_build(fm_runtime* runtime, const fm_mask_shape* mask, int tile_q, int tile_k,
                                uint64_t startend_row_indices, uint64_t plan, size_t bytes, void* stream);
 /* Waits for the stream and counts the tiles of a plan. */

@@ -98,9 +98,9 @@ struct TuningTrial {
   TrialOutcome outcome = TrialOutcome::kTimed;
   std::string reason;  ///< with numbers; empty for a finalist
   KernelResources resources;
-  int ctas_per_sm = 0;  ///< by the resource model
-  double compile_seconds = 0;
-  double coarse_seconds = 0;  ///< 0: it was not timed
+  int ctas_per_sm = 0;         ///< by the resource model
+  double compile_seconds = 0;  ///< 0: it was in the cache
+  double coarse_seconds = 0;   ///< 0: it was not timed
 };
 
 /// One round of finalists, timed one after the other, so that what drifts is common to all of them.
