@@ -28,7 +28,7 @@ constexpr std::chrono::nanoseconds kSteps[] = {1ns, 100ns, 1ms, 1s, 2s};
 void make_youngest(FileSystem& files, const Root& root, const std::string& path, const Inventory& inventory,
                    const InventoryItem& incoming) {
   const auto written = incoming.identity.modified();
-  auto youngest = written - std::chrono::nanoseconds(1);
+  auto youngest = written - 1ns;
   for (const InventoryItem& item : inventory.entries)
     if (item.countable && item.identity.modified() <= written + kMostAdvance)
       youngest = std::max(youngest, item.identity.modified());

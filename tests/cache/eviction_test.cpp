@@ -84,20 +84,21 @@ TEST_F(EvictionTest, APublicationDisplacesTheLeastRecentlyUsed) {
   EXPECT_TRUE(store.lookup(digest_number(5), TagPolicy::any()));
 }
 
-/// A file server whose clock ticks once in a while: what it writes meanwhile has one time.
-class CoarseServer : public FileSystem {
+/// A file server whose clock stands still: what it writes has one time, unless it is set.
+class StandingClock : public FileSystem {
  public:
+  explicit StandingClock(time_t now = time(nullptr)) : tick_{now, 0} {}
   int sync(int descriptor) override {
     const timespec times[2] = {tick_, tick_};
     return futimens(descriptor, times);
   }
 
  private:
-  timespec tick_ = {time(nullptr), 0};
+  timespec tick_;
 };
 
 TEST_F(EvictionTest, OfEntriesWrittenWithinOneTickOfTheClockTheFirstPublishedGoesFirst) {
-  CoarseServer files;
+  StandingClock files;
   StoreOptions options = limited(6);
   options.file_system = &files;
   Store store(options);
@@ -135,7 +136,7 @@ TEST_F(EvictionTest, AnEntryWrittenBeforeOthersButNamedAfterThemIsYoungerThanThe
 TEST_F(EvictionTest, OneEntryFromTheFutureNeitherTakesLaterOnesAlongNorEndsTheirOrder) {
   fill(1);
   set_age(path(0), -2h);
-  CoarseServer files;
+  StandingClock files;
   StoreOptions options = limited(4);
   options.file_system = &files;
   Store store(options);
@@ -145,7 +146,7 @@ TEST_F(EvictionTest, OneEntryFromTheFutureNeitherTakesLaterOnesAlongNorEndsTheir
 }
 
 TEST_F(EvictionTest, TheOrderOfPublicationHoldsWhereTimesAreKeptInWholeSeconds) {
-  class WholeSeconds : public CoarseServer {
+  class WholeSeconds : public StandingClock {
    public:
     int set_modified_at(int directory, const char* path, const timespec& time) override {
       return FileSystem::set_modified_at(directory, path, {time.tv_sec, 0});
@@ -189,18 +190,9 @@ TEST_F(EvictionTest, AnEntryLargerThanTheLimitIsNotStoredAndDisplacesNothing) {
   EXPECT_EQ(kept(3), (std::vector{2}));
 }
 
-/// A file server whose clock stands still in 1970.
-class SlowServer : public FileSystem {
- public:
-  int sync(int descriptor) override {
-    const timespec times[2] = {{1, 0}, {1, 0}};
-    return futimens(descriptor, times);
-  }
-};
-
 TEST_F(EvictionTest, OneJustPublishedStaysEvenIfItsTimeIsTheOldest) {
   fill(3);
-  SlowServer files;
+  StandingClock files(1);  // in 1970
   StoreOptions options = limited(3);
   options.file_system = &files;
   const PublishOutcome outcome = Store(options).publish(entry_number(3));
@@ -214,7 +206,7 @@ TEST_F(EvictionTest, TheAgeOfTemporaryFilesIsToldByTheFileServersClock) {
   write_file(temporary, "half an ent");
   const timespec times[2] = {{0, 0}, {0, 0}};
   ASSERT_EQ(utimensat(AT_FDCWD, temporary.c_str(), times, 0), 0);
-  SlowServer files;
+  StandingClock files(1);  // in 1970
   EXPECT_TRUE(Store({.directory = scratch_.path(), .file_system = &files}).publish(entry_number(1)));
   EXPECT_TRUE(fs::exists(temporary)) << "a second old over there, half a century here";
 }

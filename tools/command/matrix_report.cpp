@@ -76,12 +76,12 @@ nlohmann::ordered_json json_of(const MatrixKernel& kernel) {
 ExitCode exit_code_of(const MatrixRun& run) {
   // Tuned kernels are for speed alone: without one a request is served all the same.
   const auto own = [&](MatrixOutcome outcome) {
-    return std::ranges::count_if(
-        run.kernels, [outcome](const MatrixKernel& kernel) { return !kernel.is_tuned && kernel.outcome == outcome; });
+    return static_cast<std::size_t>(std::ranges::count_if(
+        run.kernels, [outcome](const MatrixKernel& kernel) { return !kernel.is_tuned && kernel.outcome == outcome; }));
   };
   const auto done = own(MatrixOutcome::kFound) + own(MatrixOutcome::kCompiled);
   if (own(MatrixOutcome::kNotCached) > 0) return kExitNotCached;
-  if (done == std::ranges::count(run.kernels, false, &MatrixKernel::is_tuned)) return kExitOk;
+  if (done == run.kernels.size() - tuned_kernels(run)) return kExitOk;
   if (done > 0) return kExitPartly;
   return own(MatrixOutcome::kFailed) > 0 ? kExitFailed : kExitUnsupported;
 }
